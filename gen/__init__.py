@@ -1,0 +1,1 @@
+"""The middle floor: generative models of crystals and sorbents."""

@@ -1,0 +1,1 @@
+"""The ground floor: atom graphs, learned potentials, relaxation."""

@@ -1,0 +1,1 @@
+"""The top floor: campaigns, evaluators, ranking, store, report."""
