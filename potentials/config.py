@@ -25,7 +25,9 @@ class Config(pydantic.BaseModel):
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def load_config(kind: type[ConfigT], path: str | Path | None = None, overrides: Sequence[str] = ()) -> ConfigT:
+def load_config(
+    kind: type[ConfigT], path: str | Path | None = None, overrides: Sequence[str] = ()
+) -> ConfigT:
     """Read a YAML file (or start from defaults), apply `key.sub=value` overrides, and check the whole.
 
     Args:
@@ -84,7 +86,9 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], int]]:
     if values is None:
         raise InputError(f"{path} is empty: start from a file in configs/")
     if not isinstance(values, dict):
-        raise InputError(f"{path} holds a {type(values).__name__}: a configuration is a mapping of keys to values")
+        raise InputError(
+            f"{path} holds a {type(values).__name__}: a configuration is a mapping of keys to values"
+        )
     return values, lines
 
 
@@ -139,7 +143,9 @@ def _list_index(target: list[Any], part: str, override: str) -> int:
     return int(part)
 
 
-def _explain(kind: type[Config], error: pydantic.ValidationError, where: str, lines: dict[tuple[Any, ...], int]) -> str:
+def _explain(
+    kind: type[Config], error: pydantic.ValidationError, where: str, lines: dict[tuple[Any, ...], int]
+) -> str:
     messages = []
     for item in error.errors():
         location = item["loc"]

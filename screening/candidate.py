@@ -49,6 +49,7 @@ def content_id(structure: Structure) -> str:
     # + 0.0 turns -0.0 into 0.0, which would otherwise hash differently
     lattice = (structure.lattice.matrix.round(4) + 0.0).tolist()
     sites = sorted(
-        [str(site.species_string), *(((site.frac_coords % 1.0).round(4) % 1.0) + 0.0).tolist()] for site in structure
+        [str(site.species_string), *(((site.frac_coords % 1.0).round(4) % 1.0) + 0.0).tolist()]
+        for site in structure
     )
     return sha256_json([lattice, sites])[:16]
