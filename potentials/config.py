@@ -4,6 +4,7 @@ Configuration is data, never code: files are safe-loaded, unknown keys are refus
 one, and things are chosen by short registered names rather than import paths.
 """
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,9 +26,7 @@ class Config(pydantic.BaseModel):
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def load_config(
-    kind: type[ConfigT], path: str | Path | None = None, overrides: Sequence[str] = ()
-) -> ConfigT:
+def load_config(kind: type[ConfigT], path: str | Path | None = None, overrides: Sequence[str] = ()) -> ConfigT:
     """Read a YAML file (or start from defaults), apply `key.sub=value` overrides, and check the whole.
 
     Args:
@@ -86,9 +85,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], int]]:
     if values is None:
         raise InputError(f"{path} is empty: start from a file in configs/")
     if not isinstance(values, dict):
-        raise InputError(
-            f"{path} holds a {type(values).__name__}: a configuration is a mapping of keys to values"
-        )
+        raise InputError(f"{path} holds a {type(values).__name__}: a configuration is a mapping of keys to values")
     return values, lines
 
 
@@ -113,10 +110,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise InputError(f"override {override!r}: {text!r} is not a YAML value") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 (no dot) as text; people mean a number
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     target: Any = values
     for part in parts[:-1]:
         target = _descend(target, part, override)
@@ -143,9 +138,7 @@ def _list_index(target: list[Any], part: str, override: str) -> int:
     return int(part)
 
 
-def _explain(
-    kind: type[Config], error: pydantic.ValidationError, where: str, lines: dict[tuple[Any, ...], int]
-) -> str:
+def _explain(kind: type[Config], error: pydantic.ValidationError, where: str, lines: dict[tuple[Any, ...], int]) -> str:
     messages = []
     for item in error.errors():
         location = item["loc"]

@@ -24,9 +24,7 @@ def write_atomic(path: str | Path, data: str | bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror}: choose a folder you may write to"
-        ) from error
+        raise InputError(f"cannot write {path}: {error.strerror}: choose a folder you may write to") from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
@@ -36,9 +34,7 @@ def write_atomic(path: str | Path, data: str | bytes) -> Path:
         os.replace(temporary, path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {path}: {error.strerror}: free some space or choose another folder"
-        ) from error
+        raise InputError(f"cannot write {path}: {error.strerror}: free some space or choose another folder") from error
     return path
 
 

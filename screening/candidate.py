@@ -41,6 +41,37 @@ class Evaluation:
     structure: Structure | None = None  # new geometry, when the evaluator moved atoms
 
 
+@dataclass(frozen=True)
+class Row:
+    """A candidate as the store holds it: what was measured and, if it left the funnel, where and why.
+
+    `state` is one of `active` (still in the funnel, or through it), `rejected` (an evaluator or a filter
+    said no), `not selected` (a stage keeps only its best n), `failed` (an evaluator broke or its worker
+    died on it), `unbuilt` (the proposer could not make a structure; `candidate` is None).
+    """
+
+    index: int
+    state: str
+    candidate: Candidate | None
+    stage: str | None = None  # where it was lost
+    reason: str | None = None  # why
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a ranking or a report needs from a store, read once; no connection stays open."""
+
+    name: str
+    question: str
+    config: Mapping[str, Any]  # the resolved campaign configuration
+    config_hash: str
+    versions: Mapping[str, str]  # sorbus, python, torch, raspalib, ... that produced the numbers
+    stages: tuple[str, ...]  # in the order they ran; the first is "proposed"
+    rows: tuple[Row, ...]  # by index
+    wall_seconds: Mapping[str, float] = field(default_factory=dict)  # per stage, summed over candidates
+
+
 def content_id(structure: Structure) -> str:
     """First 16 hex digits of a hash over species, lattice (1e-4 Å) and fractional coordinates (1e-4).
 
@@ -49,7 +80,6 @@ def content_id(structure: Structure) -> str:
     # + 0.0 turns -0.0 into 0.0, which would otherwise hash differently
     lattice = (structure.lattice.matrix.round(4) + 0.0).tolist()
     sites = sorted(
-        [str(site.species_string), *(((site.frac_coords % 1.0).round(4) % 1.0) + 0.0).tolist()]
-        for site in structure
+        [str(site.species_string), *(((site.frac_coords % 1.0).round(4) % 1.0) + 0.0).tolist()] for site in structure
     )
     return sha256_json([lattice, sites])[:16]
