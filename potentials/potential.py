@@ -1,0 +1,94 @@
+"""The one thing every energy model is: a callable from a batch of atoms to energies, forces and stresses."""
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypedDict, runtime_checkable
+
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from potentials.errors import InputError
+
+
+class PotentialOutput(TypedDict, total=False):
+    """What a potential returns for B systems with N atoms in all; every tensor is detached."""
+
+    energy: Tensor  # [B] eV, total energy of each system
+    forces: Tensor  # [N, 3] eV/Å
+    stress: Tensor  # [B, 3, 3] eV/Å^3, (dE/dstrain)/V, positive under tension (ASE's sign); 0 for molecules
+    energy_std: Tensor  # [B] eV, one standard deviation
+    forces_std: Tensor  # [N, 3] eV/Å, one standard deviation
+    charges: Tensor  # [N] e
+
+
+@runtime_checkable
+class Potential(Protocol):
+    """Any model of the potential energy surface, ours or foreign.
+
+    Attributes:
+        name: short name for provenance, e.g. `chgnet-0.3.0`.
+        elements: atomic numbers the model can be trusted to accept.
+        cutoff: Å within which an atom feels another directly; `None` where unknown or infinite.
+    """
+
+    name: str
+    elements: frozenset[int]
+    cutoff: float | None
+
+    def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+        """Energy and forces of a collated batch of `AtomGraph`s, and stress unless switched off."""
+
+
+def _chgnet(**options: Any) -> Potential:
+    from potentials.chgnet_potential import CHGNetPotential
+
+    return CHGNetPotential(**options)
+
+
+def _lennard_jones(**options: Any) -> Potential:
+    from potentials.ase_potential import lennard_jones
+
+    return lennard_jones(**options)
+
+
+def _effective_medium(**options: Any) -> Potential:
+    from potentials.ase_potential import effective_medium
+
+    return effective_medium(**options)
+
+
+# A new potential is one file and one line here.
+POTENTIALS: dict[str, Callable[..., Potential]] = {
+    "chgnet": _chgnet,  # universal, 89 elements, weights in its package
+    "emt": _effective_medium,  # fcc metals, for teaching and tests
+    "lj": _lennard_jones,  # for teaching and tests
+}
+
+
+def load_potential(name_or_path: str | Path, **options: Any) -> Potential:
+    """A potential by its short name (`chgnet`, `emt`, `lj`) or from a checkpoint folder (or its `model.json`).
+
+    Options go to the potential, e.g. `load_potential("chgnet", version="r2scan")`,
+    `load_potential("lj", epsilon=0.0103, sigma=3.4)`.
+
+    Raises:
+        InputError: unknown name (the nearest is given), missing or broken checkpoint, unknown option.
+    """
+    name = str(name_or_path)
+    if isinstance(name_or_path, str) and name.lower() in POTENTIALS:
+        try:
+            return POTENTIALS[name.lower()](**options)
+        except TypeError as error:  # an option the potential does not have
+            raise InputError(f"potential {name!r} with options {options}: {error}") from None
+    path = Path(name_or_path)
+    if path.exists():
+        from potentials.checkpoint import load_checkpoint
+
+        return load_checkpoint(path, **options)
+    if path.suffix or os.sep in name:
+        raise InputError(f"no potential checkpoint at {path}: give a folder with model.json and model.safetensors")
+    nearest = difflib.get_close_matches(name.lower(), POTENTIALS, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(sorted(POTENTIALS))}"
+    raise InputError(f"unknown potential {name!r}: {hint} A folder with a checkpoint works too")
