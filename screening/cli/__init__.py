@@ -1,0 +1,32 @@
+"""The `sorbus` command. Each verb parses, calls one public function and prints; nothing heavy is imported here."""
+
+import sys
+from collections.abc import Sequence
+
+from potentials.errors import SorbusError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code.
+
+    0 done; 2 the input cannot be used (one sentence on stderr); 130 interrupted. A bug keeps its traceback.
+    """
+    from screening.cli.parser import build_parser
+
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except SorbusError as error:
+        print(f"sorbus {arguments.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"sorbus {arguments.verb}: interrupted; finished work is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `sorbus show … | head`
+        sys.stderr.close()
+        return 0
+
+
+def run() -> None:
+    """Console-script entry point."""
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`sorbus train crystals|potential`: train a model from a YAML configuration."""
+
+import argparse
+
+from screening.cli.arguments import add_config_options, print_config, resolve_config, verb_parser
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb and its two kinds to the command line."""
+    parser = verb_parser(
+        verbs,
+        "train",
+        "Train the crystal generator or an interatomic potential.",
+        [
+            "sorbus train crystals configs/train/crystals.yaml train.lr=5e-4",
+            "sorbus train potential configs/train/potential.yaml data.train=frames.extxyz",
+        ],
+    )
+    kinds = parser.add_subparsers(dest="kind", metavar="crystals|potential", required=True)
+    for kind, summary in (
+        ("crystals", "Train the crystal diffusion model."),
+        ("potential", "Train the equivariant interatomic potential on an extxyz file."),
+    ):
+        sub = verb_parser(kinds, kind, summary, [f"sorbus train {kind} configs/train/{kind}.yaml"])
+        add_config_options(sub, positional="a YAML file")
+        sub.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+        sub.add_argument(
+            "--wandb", choices=["off", "offline", "online"], default="off", help="log to Weights & Biases (default off)"
+        )
+        sub.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train with the chosen configuration; resumes when the output folder holds an unfinished run."""
+    from potentials.errors import InputError
+    from screening.cli.arguments import split_inputs
+    from screening.tracking import make_tracker
+
+    paths, _ = split_inputs(arguments)
+    path = paths[0] if paths else arguments.config
+    if path is None or len(paths) > 1:
+        raise InputError(
+            f"name one configuration, e.g. sorbus train {arguments.kind} configs/train/{arguments.kind}.yaml"
+        )
+    if arguments.kind == "crystals":
+        from gen.crystals.training import CrystalTrainingConfig as Kind
+        from gen.crystals.training import train_crystals as train
+    else:
+        from potentials.training import PotentialTrainingConfig as Kind
+        from potentials.training import train_potential as train
+    config, _ = resolve_config(Kind, arguments, path)
+    if arguments.print_config:
+        return print_config(config)
+    tracker = make_tracker(
+        arguments.wandb,
+        project="sorbus",
+        name=f"train-{arguments.kind}",
+        config=config.model_dump(mode="json"),
+        folder=config.out,
+    )
+    try:
+        folder = train(config, resume=not arguments.fresh, tracker=tracker)
+    finally:
+        tracker.finish()
+    print(f"model in {folder}")
+    return 0

@@ -1,0 +1,70 @@
+"""Relax every structure of some files or folders and tabulate the result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from potentials.config import Config
+from potentials.files import write_atomic
+from potentials.potential import load_potential
+from potentials.relaxation import relax
+from potentials.structure_files import read_structures
+from screening.table import Table, write_table
+
+
+class RelaxSettings(Config):
+    """What `sorbus relax` needs to know."""
+
+    potential: str = "chgnet"  # a registered name or the folder of a trained checkpoint
+    fmax: float = Field(0.05, gt=0)  # eV/Å
+    max_steps: int = Field(500, ge=1)
+    variable_cell: bool = True
+    out: str = "runs/relax"  # output folder
+
+
+def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Path, *, progress: bool = False) -> Table:
+    """Relax all structures found in `paths`.
+
+    Writes `<folder>/<n>_<name>.cif` per relaxed structure and `<folder>/relaxed.csv` with energies (eV),
+    steps, convergence, volume change, or the reason a row failed.
+
+    Raises:
+        InputError: a path does not exist, the potential is unknown, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    found = [result for path in paths for result in read_structures(path)]
+    potential = load_potential(settings.potential)
+    readable = [result for result in found if result.structure is not None]
+    relaxed = relax(
+        [result.structure for result in readable],
+        potential,
+        fmax=settings.fmax,
+        max_steps=settings.max_steps,
+        variable_cell=settings.variable_cell,
+        progress=progress,
+    )
+    outcome = dict(zip((id(result) for result in readable), relaxed, strict=True))
+    rows: list[dict[str, Any]] = []
+    for number, result in enumerate(found):
+        row: dict[str, Any] = {"name": result.name}
+        done = outcome.get(id(result))
+        if done is None or done.failure:
+            row["error"] = result.error if done is None else done.failure
+        else:
+            structure = done.structure
+            row |= {
+                "formula": structure.composition.reduced_formula,
+                "atoms": len(structure),
+                "energy_ev": done.energy,
+                "energy_change_ev": done.energy - done.initial_energy,
+                "steps": done.steps,
+                "converged": done.converged,
+                "fmax_ev_per_angstrom": done.fmax,
+                "volume_change_percent": 100 * (structure.volume / result.structure.volume - 1),
+                "file": f"{number:04d}_{Path(result.name).stem}.cif",
+            }
+            write_atomic(folder / row["file"], structure.to(fmt="cif"))
+        rows.append(row)
+    return write_table(rows, folder / "relaxed.csv")

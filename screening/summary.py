@@ -1,0 +1,78 @@
+"""A run in plain text: its ranking, its losses, one candidate in full."""
+
+from potentials.errors import InputError
+from screening.candidate import Property, Row, Snapshot
+from screening.ranking import rank
+from screening.table import aligned
+
+
+def ranking_text(snapshot: Snapshot, top: int) -> str:
+    """The question, the funnel in one line a stage, and the best `top` candidates."""
+    from screening.export import format_ranking
+
+    ranking = rank(snapshot)
+    return f"{snapshot.question}\n\n{funnel_text(snapshot)}\n\n{format_ranking(ranking, top)}"
+
+
+def funnel_text(snapshot: Snapshot) -> str:
+    """How many candidates entered each stage and how many it lost."""
+    remaining = len(snapshot.rows)
+    lines = []
+    for stage in snapshot.stages:
+        lost = sum(row.stage == stage and row.state != "active" for row in snapshot.rows)
+        lines.append({"stage": stage, "entered": remaining, "lost": lost, "left": remaining - lost})
+        remaining -= lost
+    return aligned(lines)
+
+
+def losses_text(snapshot: Snapshot) -> str:
+    """Every candidate that left the funnel, where, and why."""
+    lines = [
+        {"proposal": row.index, "state": row.state, "stage": row.stage, "reason": row.reason}
+        for row in snapshot.rows
+        if row.state != "active"
+    ]
+    return aligned(lines) if lines else "nothing was lost"
+
+
+def candidate_text(snapshot: Snapshot, wanted: str) -> str:
+    """One candidate: provenance, fate, and each number with unit, uncertainty and method.
+
+    Raises:
+        InputError: no candidate, or more than one, answers to `wanted`.
+    """
+    row = find_row(snapshot, wanted)
+    fate = "through the funnel" if row.state == "active" else f"{row.state} at {row.stage}: {row.reason}"
+    head = [f"proposal {row.index}: {fate}"]
+    if row.candidate is None:
+        return head[0]
+    head.append(f"id {row.candidate.id}, {row.candidate.structure.composition.formula}")
+    head += [f"{key}: {value}" for key, value in row.candidate.provenance.items()]
+    return "\n".join(head) + "\n\n" + aligned([_line(p) for p in row.candidate.properties.values()])
+
+
+def find_row(snapshot: Snapshot, wanted: str) -> Row:
+    """The row with this id, unique beginning of an id, or proposal number.
+
+    Raises:
+        InputError: none or several match.
+    """
+    rows = snapshot.rows
+    matches = [row for row in rows if row.candidate is not None and row.candidate.id.startswith(wanted)]
+    if wanted.isdigit() and not any(row.candidate is not None and row.candidate.id == wanted for row in rows):
+        matches = [row for row in rows if row.index == int(wanted)] or matches
+    if len(matches) != 1:
+        problem = "no candidate" if not matches else f"{len(matches)} candidates"
+        raise InputError(f"{problem} answer to {wanted!r}: `sorbus show` lists the ids of {snapshot.name}")
+    return matches[0]
+
+
+def _line(item: Property) -> dict[str, object]:
+    return {
+        "property": item.name,
+        "value": "-" if item.value is None else item.value,
+        "±": item.std,
+        "unit": item.unit,
+        "method": item.method,
+        "note": item.note,
+    }
