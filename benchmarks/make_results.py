@@ -1,0 +1,130 @@
+"""Write `benchmarks/RESULTS.md` from `benchmarks/results.jsonl`: the latest measurement of each id, explained.
+
+python benchmarks/make_results.py
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from potentials.errors import InputError
+from potentials.files import write_atomic
+
+RESULTS = Path(__file__).resolve().parent / "results.jsonl"
+PAGE = RESULTS.with_name("RESULTS.md")
+
+# What an id measures, in a sentence. `S6a` is explained by `S6` unless it has its own line.
+WHAT = {
+    "S1": "Wall time of `sorbus discover` from an empty run folder to the written report.",
+    "S2": "Generated crystals that pass structural validity (all distances > 0.5 Å, volume > 0.1 Å³ per atom).",
+    "S3": "Generated crystals whose composition is charge-neutral by SMACT.",
+    "S4": "Adsorption figures against published golden values.",
+    "S5": "Partial charges against reference charges.",
+    "S6": "Speed of batched relaxation.",
+    "S7": "Force error of the trained equivariant potential on the 3BPA molecule.",
+    "S8": "Template-built frameworks that pass the validity checks.",
+    "S9": "Pore sizes and surfaces against published figures.",
+    "G1": "Henry coefficient of CH4 in all-silica MFI at 300 K, no charges (RASPA3 manual, basic example 7).",
+    "G3": "CH4 uptake of all-silica MFI at 300 K and 0.1 bar (RASPA2 basic example 7).",
+    "G5": "Henry coefficients of CO2 and N2 in all-silica MFI at 300 K, no charges.",
+    "G8": "Peng-Robinson fugacity coefficients of CO2/CH4 25:75 at 300 K and 10 bar (RASPA3 manual).",
+    "G13": "Henry coefficient of CO2 in Mg-MOF-74 at 313 K, UFF + TraPPE, no charges (gRASPA).",
+    "G29": "Largest free and included spheres of MFI, LTA and CHA.",
+}
+
+_HEAD = """# Results
+
+Every figure the project claims, as measured. One section an id, the latest measurement shown; earlier ones stay in
+`results.jsonl`. The ratio is our value over the peer's. Written by `python benchmarks/make_results.py`: edit nothing.
+"""
+
+
+def render(lines: Iterable[str]) -> str:
+    """The text of RESULTS.md for the lines of results.jsonl.
+
+    Raises:
+        InputError: a line is not a measurement, naming its number.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            measurement = _parse(line, number)
+            groups.setdefault(measurement["id"], []).append(measurement)
+    if not groups:
+        return _HEAD + "\nNothing has been measured yet.\n"
+    names = sorted(groups, key=_order)
+    table = ["| id | what | value | peer | ratio | measured |", "|---|---|---|---|---|---|"]
+    table += [_table_row(groups[name][-1]) for name in names]
+    return "\n".join([_HEAD, *table, "", *(_section(groups[name]) for name in names)])
+
+
+def write_results(results: Path = RESULTS, page: Path = PAGE) -> Path:
+    """Render `results` into `page` (atomically) and return `page`."""
+    return write_atomic(page, render(results.read_text(encoding="utf-8").splitlines() if results.exists() else []))
+
+
+def explain(id: str) -> str:
+    """The sentence that says what an id measures; an id nobody explained says so."""
+    return WHAT.get(id) or WHAT.get(id.rstrip("abcdefghijklmnopqrstuvwxyz")) or "See its protocol."
+
+
+def _parse(line: str, number: int) -> dict[str, Any]:
+    try:
+        measurement = json.loads(line)
+        for key in ("id", "value", "unit", "protocol", "data_sha256", "seed", "command", "commit", "hardware", "date"):
+            measurement[key]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"results.jsonl, line {number} is not a measurement ({error}): restore it from git") from None
+    return measurement
+
+
+def _order(id: str) -> tuple[str, int, str]:
+    letters, digits, tail = re.fullmatch(r"([A-Z]+)([0-9]+)([a-z]*)", id).groups()  # type: ignore[union-attr]
+    return letters, int(digits), tail
+
+
+def _table_row(latest: dict[str, Any]) -> str:
+    peer = _quantity(latest["peer_value"], latest["unit"]) if latest.get("peer_value") is not None else ""
+    ratio = f"{latest['ratio']:.3g}" if latest.get("ratio") is not None else ""
+    value = _quantity(latest["value"], latest["unit"])
+    cells = [f"[{latest['id']}](#{latest['id'].lower()})", explain(latest["id"]), value, peer, ratio]
+    return "| " + " | ".join(_cell(cell) for cell in [*cells, latest["date"][:10]]) + " |"
+
+
+def _section(history: list[dict[str, Any]]) -> str:
+    latest = history[-1]
+    lines = [f"## {latest['id']}", "", explain(latest["id"]), ""]
+    lines.append(f"- value: **{_quantity(latest['value'], latest['unit'])}**")
+    if latest.get("peer"):
+        against = [latest["peer"]]
+        if latest.get("peer_value") is not None:
+            against.append(_quantity(latest["peer_value"], latest["unit"]))
+        if latest.get("ratio") is not None:
+            against.append(f"ratio {latest['ratio']:.3g}")
+        lines.append(f"- peer: {', '.join(against)}")
+    lines.append(f"- protocol: {latest['protocol']}")
+    if latest.get("note"):
+        lines.append(f"- note: {latest['note']}")
+    seed = "none" if latest["seed"] is None else latest["seed"]
+    lines.append(f"- data SHA-256: {latest['data_sha256'] or 'no data file'}; seed: {seed}")
+    lines.append(f"- command: `{latest['command']}`")
+    lines.append(f"- commit {latest['commit']}; {latest['hardware']}; {latest['date']}")
+    lines.append(f"- versions: {', '.join(f'{name} {version}' for name, version in latest['versions'].items())}")
+    if len(history) > 1:
+        earlier = ", ".join(f"{old['value']:.6g} ({old['date'][:10]})" for old in history[-2:-7:-1])
+        lines.append(f"- measured {len(history)} times; before: {earlier}")
+    return "\n".join([*lines, ""])
+
+
+def _quantity(value: float, unit: str) -> str:
+    return f"{value:.6g} {unit}".strip()
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    print(f"wrote {write_results().name}")
