@@ -22,7 +22,7 @@ class Stage(Config):
 class Example(Config):
     name: str = "x"
     train: Train = Train()
-    stages: list[Stage] = []
+    stages: tuple[Stage, ...] = ()
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -96,5 +96,5 @@ def test_hash_sees_values_not_spelling(tmp_path: Path) -> None:
 
 
 def test_dump_reads_back(tmp_path: Path) -> None:
-    config = Example(name="Å", stages=[Stage(evaluator="pores")])
+    config = Example(name="Å", stages=(Stage(evaluator="pores"),))
     assert load_config(Example, write(tmp_path, dump_yaml(config))) == config
