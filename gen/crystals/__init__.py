@@ -1,0 +1,1 @@
+"""The crystal generator: lattice, coordinates and species diffused together."""

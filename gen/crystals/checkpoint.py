@@ -1,0 +1,117 @@
+"""Crystal checkpoints: `model.safetensors` (weights) beside `model.json` (everything else sampling needs)."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load, save
+
+from gen.crystals.config import NetworkConfig, ProcessConfig
+from gen.crystals.lattice import LatticeScale
+from gen.crystals.network import CrystalNetwork
+from gen.crystals.process import CrystalProcess
+from potentials.config import parse_config
+from potentials.errors import InputError
+from potentials.files import write_atomic
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CrystalModel:
+    """A trained generator, ready to sample."""
+
+    network: CrystalNetwork
+    process: CrystalProcess
+    elements: tuple[int, ...]  # atomic number of each species index
+    atom_counts: dict[int, int]  # N -> training crystals with N atoms
+    sha256: str  # of the weights file
+    provenance: dict[str, Any]  # command, data hash, seed, wall time, epochs, metrics
+
+
+def write_model(
+    folder: str | Path,
+    network: CrystalNetwork,
+    process: ProcessConfig,
+    scale: LatticeScale,
+    elements: tuple[int, ...],
+    atom_counts: dict[int, int],
+    provenance: dict[str, Any],
+) -> Path:
+    """Write a checkpoint folder; the JSON carries the hash of the weights and is written last.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    write_atomic(folder / "model.safetensors", weights)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "kind": "crystals",
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "network": network.config.model_dump(mode="json"),
+        "process": process.model_dump(mode="json"),
+        "lattice": scale.to_json(),
+        "elements": list(elements),
+        "atom_counts": {str(n): count for n, count in sorted(atom_counts.items())},
+        "provenance": provenance,
+    }
+    write_atomic(folder / "model.json", json.dumps(description, indent=1))
+    return folder
+
+
+def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
+    """Read and check a checkpoint folder.
+
+    Raises:
+        InputError: a file is missing, damaged, of another format, or the weights are not those of the JSON.
+    """
+    folder = Path(folder)
+    description = _read_description(folder / "model.json")
+    weights_path = folder / "model.safetensors"
+    try:
+        payload = weights_path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {weights_path}: {error.strerror}: copy the checkpoint again") from None
+    digest = hashlib.sha256(payload).hexdigest()
+    if digest != description.get("sha256"):
+        expected = str(description.get("sha256"))[:12]
+        raise InputError(
+            f"{weights_path} has SHA-256 {digest[:12]}…, model.json expects {expected}…: copy the checkpoint again"
+        )
+    try:
+        elements = tuple(int(z) for z in description["elements"])
+        network_config = parse_config(NetworkConfig, description["network"], str(folder / "model.json"))
+        process_config = parse_config(ProcessConfig, description["process"], str(folder / "model.json"))
+        scale = LatticeScale.from_json(description["lattice"])
+        atom_counts = {int(n): int(count) for n, count in description["atom_counts"].items()}
+        network = CrystalNetwork(network_config, len(elements))
+        network.load_state_dict(load(payload))
+    except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{folder} is not a crystal checkpoint ({reason}): train one, or copy it again") from None
+    network.eval().requires_grad_(False).to(torch.device(device))
+    process = CrystalProcess(process_config, scale, mask=len(elements))
+    return CrystalModel(network, process, elements, atom_counts, digest, dict(description.get("provenance", {})))
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}: give the folder of a checkpoint") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): copy the checkpoint again") from None
+    if not isinstance(description, dict) or description.get("kind") != "crystals":
+        raise InputError(f"{path} does not describe a crystal generator: give the folder of a crystal checkpoint")
+    if description.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {description.get('format_version')}, this program reads {FORMAT_VERSION}: "
+            "train the model again or use the matching program"
+        )
+    return description

@@ -1,0 +1,112 @@
+"""The score network: a fully connected edge network on fractional differences and the lattice.
+
+Message passing over all N^2 pairs of a cell, after Jiao et al. 2023 (DiffCSP, eqs. 6-9). The first edge layer is
+split into node terms, W [h_i, h_j, f_ij] = W_1 h_i + W_2 h_j + W_3 f_ij, so that only W_3 runs over pairs. There
+is no neighbour list and no scatter: crystals of a batch have equal atom counts and tensors are dense.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gen.crystals.config import NetworkConfig
+from gen.crystals.pairs import direction_count, feature_count, pair_features
+
+TIME_FREQUENCIES = 32
+
+
+class EdgeLayer(nn.Module):
+    """One round of messages; time and lattice modulate the normalised node features (FiLM)."""
+
+    def __init__(self, channels: int, edge_channels: int, features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels, elementwise_affine=False)
+        self.modulation = nn.Linear(channels, 2 * channels)
+        self.from_i = nn.Linear(channels, edge_channels)
+        self.from_j = nn.Linear(channels, edge_channels, bias=False)
+        self.from_pair = nn.Linear(features, edge_channels, bias=False)
+        self.edge = nn.Linear(edge_channels, edge_channels)
+        self.node_in = nn.Linear(channels + edge_channels, channels)
+        self.node_out = nn.Linear(channels, channels)
+
+    def forward(self, h: Tensor, crystal: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """h [B, N, C], crystal [B, C], features [B, N, N, F] -> new h, messages [B, N, N, E]."""
+        scale, shift = self.modulation(crystal).unsqueeze(1).chunk(2, dim=-1)
+        x = self.norm(h) * (1 + scale) + shift
+        messages = self.from_pair(features) + self.from_i(x).unsqueeze(2) + self.from_j(x).unsqueeze(1)
+        messages = functional.silu(self.edge(functional.silu(messages)))
+        update = self.node_out(functional.silu(self.node_in(torch.cat([x, messages.mean(2)], dim=-1))))
+        return h + update, messages
+
+
+class CrystalNetwork(nn.Module):
+    """Predicts, from a noisy crystal, the coordinate score, the lattice velocity and the hidden species.
+
+    Permutation equivariant; invariant to periodic translations; blind to rotations (it sees the symmetric
+    polar factor of the lattice). Species index `species` is the mask.
+    """
+
+    def __init__(self, config: NetworkConfig, species: int) -> None:
+        super().__init__()
+        self.config = config
+        channels, edge_channels = config.channels, config.edge_channels
+        self.embedding = nn.Embedding(species + 1, channels)
+        self.crystal_in = nn.Linear(2 * TIME_FREQUENCIES + 6 + 2, channels)
+        self.crystal_out = nn.Linear(channels, channels)
+        features = feature_count(config.frequencies, config.radial)
+        self.layers = nn.ModuleList(EdgeLayer(channels, edge_channels, features) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(channels)
+        self.species_head = nn.Linear(channels, species)
+        self.node_score = nn.Linear(channels, 3, bias=False)
+        self.pair_score = nn.Linear(edge_channels, direction_count(config.frequencies))
+        self.lattice_in = nn.Linear(2 * channels, channels)
+        self.lattice_out = nn.Linear(channels, 6)
+        for head in (self.node_score, self.pair_score, self.lattice_out):
+            nn.init.normal_(head.weight, std=1e-2)
+
+    def forward(
+        self, tokens: Tensor, frac: Tensor, components: Tensor, lattice: Tensor, t: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate the network on B crystals of N atoms.
+
+        Args:
+            tokens: [B, N] species indices, some masked.
+            frac: [B, N, 3] noisy fractional coordinates.
+            components: [B, 6] noisy standardised lattice components.
+            lattice: [B, 3, 3] Å, the same lattice decoded.
+            t: [B] time of lattice and coordinates.
+
+        Returns:
+            score [B, N, 3] in units of its root mean square, of zero mean over atoms; velocity [B, 6];
+            species logits [B, N, species].
+        """
+        config = self.config
+        with torch.autocast(frac.device.type, enabled=False):  # distances need every digit
+            features, directions = pair_features(frac, lattice, config.frequencies, config.radial, config.cutoff)
+        count = frac.shape[1]
+        size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(len(t), 2)
+        known = torch.cat([time_features(t), components, size], dim=-1)
+        crystal = functional.silu(self.crystal_out(functional.silu(self.crystal_in(known))))  # [B, C]
+        h = self.embedding(tokens)
+        messages = features
+        for layer in self.layers:
+            h, messages = layer(h, crystal, features)
+        h = self.norm(h)
+        # each neighbour pulls along its direction with a strength read off the last message
+        pulls = (self.pair_score(messages).unsqueeze(3) * directions).sum((2, 4))  # [B, N, 3]
+        score = self.node_score(h) + pulls
+        score = score - score.mean(1, keepdim=True)
+        pooled = torch.cat([h.mean(1), crystal], dim=-1)
+        velocity = self.lattice_out(functional.silu(self.lattice_in(pooled)))
+        return score, velocity, self.species_head(h)
+
+
+def time_features(t: Tensor) -> Tensor:
+    """[B] times in [0, 1] to [B, 2 * TIME_FREQUENCIES] sines and cosines of geometric frequencies."""
+    frequencies = torch.exp(
+        torch.linspace(0.0, math.log(200.0), TIME_FREQUENCIES, dtype=t.dtype, device=t.device)
+    )  # one to 200 radians over the unit interval
+    phase = t.unsqueeze(-1) * frequencies
+    return torch.cat([torch.sin(phase), torch.cos(phase)], dim=-1)

@@ -1,0 +1,120 @@
+"""What a pair of atoms in a periodic cell looks like to the network: differences, distances, directions.
+
+Coordinates enter by differences only, so a shift of all atoms changes nothing. The lattice enters by distances
+and angles only, so a rotation changes nothing. Shapes: B crystals, N atoms, all pairs i, j including i = j.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from gen.diffusion.wrapped_normal import nearest
+
+DIRECTION_WIDTHS = (0.7, 1.2, 2.0, 3.5)  # Å, ranges over which neighbours pull on a coordinate
+
+
+def image_shifts(like: Tensor) -> Tensor:
+    """[27, 3] lattice translations around the home cell; enough for the nearest image in a Niggli cell."""
+    axis = torch.tensor([-1.0, 0.0, 1.0], dtype=like.dtype, device=like.device)
+    return torch.cartesian_prod(axis, axis, axis)
+
+
+def pair_features(frac: Tensor, lattice: Tensor, frequencies: int, radial: int, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Invariant features and odd direction vectors of all pairs.
+
+    Args:
+        frac: [B, N, 3].
+        lattice: [B, 3, 3] Å.
+        frequencies: Fourier frequencies of each fractional difference.
+        radial: Gaussians over the distances to the 27 images of j about the one nearest to i.
+        cutoff: Å, centre of the last Gaussian.
+
+    Returns:
+        features [B, N, N, F] with F = `feature_count(...)`, and directions [B, N, N, 3, D] in fractional
+        coordinates with D = `direction_count(...)`, both invariant to translation of the crystal.
+    """
+    sine, cosine = _waves(frac, frequencies)  # [B, N, N, 3, K]
+    count = frac.shape[1]
+    first, second, pair_of, sign = _upper_pairs(count, frac)
+    even, odd = _image_sums(frac[:, second] - frac[:, first], first == second, lattice, radial, cutoff)
+    even = even[:, pair_of]  # [B, N, N, R + 1]
+    odd = odd[:, pair_of] * sign[..., None, None]  # [B, N, N, 3, 1 + W]
+    features = torch.cat([sine.flatten(3), cosine.flatten(3), even, odd.flatten(3)], dim=-1)
+    directions = torch.cat([sine[..., :4], odd[..., 1:]], dim=-1)
+    return features, directions
+
+
+def feature_count(frequencies: int, radial: int) -> int:
+    """F of `pair_features`."""
+    return 6 * frequencies + radial + 1 + 3 * (1 + len(DIRECTION_WIDTHS))
+
+
+def direction_count(frequencies: int) -> int:
+    """D of `pair_features`."""
+    return min(frequencies, 4) + len(DIRECTION_WIDTHS)
+
+
+def _upper_pairs(count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Atoms of the P pairs i <= j, the pair [N, N] that serves (i, j), and its sign (odd features of j, i flip)."""
+    first, second = torch.triu_indices(count, count, device=like.device)
+    pair_of = torch.zeros(count, count, dtype=torch.long, device=like.device)
+    numbers = torch.arange(len(first), device=like.device)
+    pair_of[first, second] = numbers
+    pair_of[second, first] = numbers
+    sign = torch.ones(count, count, dtype=like.dtype, device=like.device).triu() * 2 - 1
+    return first, second, pair_of, sign
+
+
+def _image_sums(
+    difference: Tensor, itself: Tensor, lattice: Tensor, radial: int, cutoff: float
+) -> tuple[Tensor, Tensor]:
+    """Sums over the 27 images of j nearest to i.
+
+    Args:
+        difference: [B, P, 3] fractional r_j - r_i.
+        itself: [P] whether i and j are one atom, whose home image is left out.
+        lattice: [B, 3, 3] Å.
+
+    Returns:
+        even [B, P, R + 1]: Gaussian shells of the distances, and the shortest one; odd [B, P, 3, 1 + W]: cosines
+        of the shortest vector with the lattice vectors, and distance-weighted pulls in units of their range.
+    """
+    folded = nearest(difference)
+    home = folded @ lattice  # [B, P, 3] Å
+    spacing = cutoff / radial
+    centres = torch.arange(1, radial + 1, dtype=home.dtype, device=home.device)
+    widths = torch.tensor(DIRECTION_WIDTHS, dtype=home.dtype, device=home.device)
+    shells = home.new_zeros(*home.shape[:2], radial)
+    pulls = home.new_zeros(*home.shape[:2], 3, len(widths))
+    shortest = home.new_full(home.shape[:2], float("inf"))
+    toward = torch.zeros_like(home)
+    # image by image: the whole [B, P, 27, R] tensor would not fit the processor's cache
+    for shift in image_shifts(home):
+        vector = home + (shift @ lattice).unsqueeze(1)
+        distance = vector.norm(dim=-1)
+        if not shift.any():
+            distance = distance.masked_fill(itself, 1e3)
+        shells = shells + torch.exp(-((distance.unsqueeze(-1) / spacing - centres) ** 2))
+        weight = torch.exp(-0.5 * (distance.unsqueeze(-1) / widths) ** 2)  # [B, P, W]
+        pulls = pulls + (folded + shift).unsqueeze(-1) * weight.unsqueeze(-2)
+        closer = distance < shortest
+        toward = torch.where(closer.unsqueeze(-1), vector, toward)
+        shortest = torch.where(closer, distance, shortest)
+    lengths = lattice.norm(dim=-1)  # [B, 3] Å
+    toward = toward / shortest.clamp_min(1e-3).unsqueeze(-1)
+    # an atom and its own image lie in opposite directions at once: no direction
+    angles = torch.einsum("bpc,bac->bpa", toward, lattice / lengths.unsqueeze(-1)).masked_fill(itself.unsqueeze(-1), 0.0)
+    scaled = pulls * lengths[:, None, :, None] / widths
+    even = torch.cat([shells, (shortest / 3.0).clamp_max(4.0).unsqueeze(-1)], dim=-1)
+    return even, torch.cat([angles.unsqueeze(-1), scaled], dim=-1)
+
+
+def _waves(frac: Tensor, frequencies: int) -> tuple[Tensor, Tensor]:
+    """sin and cos of 2 pi k (r_j - r_i), by the angle-difference formulas: N evaluations instead of N^2."""
+    orders = torch.arange(1, frequencies + 1, dtype=frac.dtype, device=frac.device)
+    phase = 2 * math.pi * frac.unsqueeze(-1) * orders  # [B, N, 3, K]
+    sine, cosine = torch.sin(phase), torch.cos(phase)
+    sine_i, cosine_i = sine.unsqueeze(2), cosine.unsqueeze(2)
+    sine_j, cosine_j = sine.unsqueeze(1), cosine.unsqueeze(1)
+    return sine_j * cosine_i - cosine_j * sine_i, cosine_j * cosine_i + sine_j * sine_i

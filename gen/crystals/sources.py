@@ -1,0 +1,121 @@
+"""Reading the public crystal sets: each source yields plain arrays, one crystal at a time."""
+
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from pymatgen.core import Composition
+
+from potentials.errors import InputError
+from potentials.files import data_root
+
+PATHS = {
+    "mp20_biternary_val": "crystals/mp20_biternary/val.csv.gz",
+    "mp20_biternary_test": "crystals/mp20_biternary/test_open.csv.gz",
+    "mpts52_val": "crystals/mpts52/val.csv.gz",
+    "mpts52_test": "crystals/mpts52/test_open.csv.gz",
+    "lemat_baseline": "crystals/lemat_baseline/cifs.tar.xz",
+    "matbench_dielectric": "crystals/matbench_dielectric/matbench_dielectric.json.gz",
+}
+
+
+@dataclass(frozen=True)
+class RawCrystal:
+    """A crystal as published; nothing reduced yet."""
+
+    name: str  # source/id
+    numbers: np.ndarray  # [N] int
+    frac: np.ndarray  # [N, 3]
+    lattice: np.ndarray  # [3, 3] Å, rows are vectors
+
+
+def source_path(source: str) -> Path:
+    """File of a source under the data folder.
+
+    Raises:
+        InputError: the file is not there.
+    """
+    path = data_root() / PATHS[source]
+    if not path.is_file():
+        raise InputError(f"no data file {path}: set SORBUS_DATA to the folder that holds crystals/")
+    return path
+
+
+def read_source(source: str) -> Iterator[RawCrystal | str]:
+    """Crystals of a source in file order; a row that cannot be used yields the reason (a string) instead."""
+    if source == "matbench_dielectric":
+        yield from _read_dielectric(source_path(source))
+        return
+    for name, text in _cif_texts(source):
+        try:
+            yield parse_cif(text, name)
+        except (ValueError, RuntimeError, InputError) as error:
+            yield f"{name}: {error}"
+
+
+def read_formulas(source: str) -> set[str]:
+    """Reduced formulas of a source of CIFs, from their `_chemical_formula_sum` alone."""
+    formulas = set()
+    for name, text in _cif_texts(source):
+        match = re.search(r"^_chemical_formula_sum\s+'?([^'\n]+)'?", text, flags=re.MULTILINE)
+        if match is None:
+            raise InputError(f"{name} of {source} has no _chemical_formula_sum: the file is damaged")
+        formulas.add(Composition(match.group(1)).reduced_formula)
+    return formulas
+
+
+def parse_cif(text: str, name: str) -> RawCrystal:
+    """Read one ordered crystal from CIF text.
+
+    Raises:
+        InputError: no sites, or a partially occupied one.
+    """
+    structure = gemmi.make_small_structure_from_block(gemmi.cif.read_string(text).sole_block())
+    sites = structure.get_all_unit_cell_sites()
+    if not sites:
+        raise InputError("no atom sites: give a CIF with an _atom_site loop")
+    if any(abs(site.occ - 1) > 1e-3 for site in sites):
+        raise InputError("partial occupancy: only ordered crystals can be learnt")
+    return RawCrystal(
+        name=name,
+        numbers=np.array([site.element.atomic_number for site in sites]),
+        frac=np.array([site.fract.tolist() for site in sites]),
+        # gemmi orthogonalises column vectors; ours are rows
+        lattice=np.array(structure.cell.orth.mat.tolist()).T,
+    )
+
+
+def _cif_texts(source: str) -> Iterator[tuple[str, str]]:
+    path = source_path(source)
+    if source == "lemat_baseline":
+        with lzma.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.name.endswith(".cif") else None
+                if content is not None:
+                    yield f"{source}/{member.name}", content.read().decode()
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        for row in csv.DictReader(io.StringIO(stream.read())):
+            yield f"{source}/{row['material_id']}", row["cif"]
+
+
+def _read_dielectric(path: Path) -> Iterator[RawCrystal]:
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        table = json.load(stream)["structure"]
+    for key, entry in table.items():
+        sites = entry["sites"]
+        yield RawCrystal(
+            name=f"matbench_dielectric/{key}",
+            numbers=np.array([gemmi.Element(site["species"][0]["element"]).atomic_number for site in sites]),
+            frac=np.array([site["abc"] for site in sites]),
+            lattice=np.array(entry["lattice"]["matrix"]),
+        )

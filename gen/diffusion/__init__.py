@@ -1,0 +1,1 @@
+"""Generic diffusion maths: noise processes, schedules, samplers. Nothing here knows of crystals."""

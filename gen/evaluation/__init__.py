@@ -1,0 +1,1 @@
+"""Metrics of generated structures, each with its protocol."""
