@@ -1,0 +1,59 @@
+"""The far end of a supervised worker: reads tasks from a socket, answers them, dies with its driver.
+
+Started by `screening.workers` in its own session, with stdout and stderr going to the run's log (compiled codes
+print). Messages are JSON, never pickles.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def main(socket: int, driver: int) -> None:
+    """Serve tasks until the driver closes the socket.
+
+    Args:
+        socket: file descriptor of our end.
+        driver: process id of the driver; when it is no longer our parent, we end.
+    """
+    _die_with(driver)
+    from screening.tasks import prepare_task, run_task
+
+    os.set_inheritable(socket, False)  # or what we start would hold it open after our death
+    connection = Connection(socket)
+    connection.send_bytes(b'{"ready": true}')
+    while True:
+        try:
+            task = json.loads(connection.recv_bytes())
+        except (EOFError, ConnectionError):
+            return
+        prepare_task(task)
+        connection.send_bytes(b'{"started": true}')
+        answer = run_task(task)
+        sys.stdout.flush()
+        try:
+            connection.send_bytes(json.dumps(answer).encode())
+        except ConnectionError:
+            return
+
+
+def _die_with(driver: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch_parent, args=(driver,), daemon=True).start()
+    if os.getppid() != driver:  # it died before the kernel was told
+        os.killpg(0, signal.SIGKILL)
+
+
+def _watch_parent(driver: int) -> None:
+    while os.getppid() == driver:
+        time.sleep(1.0)
+    os.killpg(0, signal.SIGKILL)  # our own group: what we started goes too
