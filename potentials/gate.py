@@ -121,9 +121,7 @@ def _cell_fault(n_atoms: int, cell: np.ndarray, pbc: np.ndarray, limits: GateLim
     heights = cell_heights(cell, pbc)
     axis = int(np.argmin(heights))
     if heights[axis] < limits.min_height:
-        return (
-            f"cell height {heights[axis]:.3g} Å along {_AXES[axis]} is below {limits.min_height:g} Å: drop or rescale"
-        )
+        return f"cell height {heights[axis]:.3g} Å along {_AXES[axis]} is below {limits.min_height:g} Å: drop it"
     if pbc.all():
         volume = abs(np.linalg.det(cell)) / n_atoms
         if volume < limits.min_volume_per_atom:

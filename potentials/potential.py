@@ -90,5 +90,7 @@ def load_potential(name_or_path: str | Path, **options: Any) -> Potential:
     if path.suffix or os.sep in name:
         raise InputError(f"no potential checkpoint at {path}: give a folder with model.json and model.safetensors")
     nearest = difflib.get_close_matches(name.lower(), POTENTIALS, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(sorted(POTENTIALS))}"
-    raise InputError(f"unknown potential {name!r}: {hint} A folder with a checkpoint works too")
+    hint = (
+        f"did you mean {nearest[0]!r}?" if nearest else f"choose {', '.join(sorted(POTENTIALS))} or a checkpoint folder"
+    )
+    raise InputError(f"unknown potential {name!r}: {hint}")
