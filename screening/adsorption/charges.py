@@ -1,0 +1,52 @@
+"""Partial charges of a framework: its own, the force field's, or from a model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pymatgen.core import Structure
+
+from potentials.errors import InputError
+from screening.adsorption.eqeq import eqeq_charges
+
+NEUTRAL_WITHIN = 0.1  # e a cell; published charges are rounded, more than this is a mistake
+
+
+def framework_charges(
+    structure: Structure, elements: Sequence[str], method: str, fixed: Mapping[str, float] | None
+) -> tuple[np.ndarray, str]:
+    """Charges [n_atoms] (e, summing to zero) and a word on where they are from.
+
+    In order: `none` gives zeros; a site property `charge` that is not zero throughout is used as given; a force
+    field's own charges; then `method`.
+
+    Raises:
+        InputError: given charges that are not finite or not neutral, or an element the method does not know.
+    """
+    n = len(elements)
+    if method == "none":
+        return np.zeros(n), "no"
+    given = structure.site_properties.get("charge")
+    if given is not None and any(given):
+        return neutral(np.array(given, dtype=float), "the charges given with the structure"), "given"
+    if fixed is not None:
+        return neutral(np.array([fixed[element] for element in elements]), "the force field's charges"), "force-field"
+    if method == "eqeq":
+        return eqeq_charges(structure, elements), "EQeq"
+    from screening.adsorption.environment_charges import environment_charges
+
+    return environment_charges(structure, elements), "environment"
+
+
+def neutral(charges: np.ndarray, what: str) -> np.ndarray:
+    """Charges with the rounding of their sum spread evenly over all atoms.
+
+    Raises:
+        InputError: they are not finite, or their sum is more than rounding.
+    """
+    if not np.isfinite(charges).all():
+        raise InputError(f"{what} hold a value that is not a number: give every atom a charge in e")
+    if abs(charges.sum()) > NEUTRAL_WITHIN:
+        raise InputError(
+            f"{what} sum to {charges.sum():.3f} e a cell, beyond {NEUTRAL_WITHIN:g} e: a framework must be neutral"
+        )
+    return np.asarray(charges - charges.mean())

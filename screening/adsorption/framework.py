@@ -1,0 +1,83 @@
+"""From a crystal to a simulation host: checks, partial charges, and how often the cell is repeated."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from potentials.errors import GeometryError, InputError
+from potentials.gate import cell_heights, check_geometry
+from screening.adsorption.charges import framework_charges
+from screening.adsorption.force_fields import FORCE_FIELDS, ForceField, HostGuestModel
+
+MAX_HOST_ATOMS = 50_000  # after repetition; beyond this a run neither fits its time nor its memory
+
+_ISOTOPES = {"D": "H", "T": "H"}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A rigid framework ready for simulation."""
+
+    structure: Structure  # one unit cell
+    elements: tuple[str, ...]  # [n_atoms]
+    charges: np.ndarray  # [n_atoms] e, summing to zero
+    charge_method: str  # how the charges came about
+    repeats: tuple[int, int, int]  # unit cells along a, b, c
+    model: HostGuestModel
+    force_field: ForceField
+
+    @property
+    def density(self) -> float:
+        """kg/m^3."""
+        return float(self.structure.density) * 1000.0
+
+    @property
+    def cell_mass(self) -> float:
+        """kg/mol of unit cells."""
+        return float(self.structure.composition.weight) / 1000.0
+
+    @property
+    def method(self) -> str:
+        """Force field, charges, cut-off and simulation box in one line."""
+        box = "x".join(map(str, self.repeats))
+        return f"{self.model.describe(self.charge_method)}, {box} cells"
+
+
+def supercell_repeats(lattice: Lattice, cutoff: float) -> tuple[int, int, int]:
+    """Fewest repeats along a, b, c that make every perpendicular width at least twice the cut-off (Å).
+
+    Below that a molecule would meet its own periodic image inside the cut-off.
+    """
+    # a width equal to 2 rc up to rounding must not cost another repeat
+    widths = cell_heights(lattice.matrix, np.ones(3, dtype=bool))
+    na, nb, nc = np.ceil(2.0 * cutoff / widths - 1e-9).astype(int)
+    return int(na), int(nb), int(nc)
+
+
+def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
+    """Check a framework and give it charges and a simulation box.
+
+    Args:
+        structure: an ordered, periodic crystal; a site property `charge` (e) is used as given.
+        model: force field, charge method, cut-off.
+
+    Raises:
+        InputError: partial occupancy, unparameterised elements, or given charges that are not neutral.
+        GeometryError: a flat cell, overlapping atoms, or a simulation box that is too large.
+    """
+    if not structure.is_ordered:
+        raise InputError("the framework has partially occupied sites: choose one ordered arrangement")
+    check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
+    force_field = FORCE_FIELDS[model.force_field]
+    elements = tuple(_ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
+    force_field.parameters(set(elements))
+    repeats = supercell_repeats(structure.lattice, model.cutoff)
+    atoms = len(structure) * int(np.prod(repeats))
+    if atoms > MAX_HOST_ATOMS:
+        raise GeometryError(
+            f"the simulation box of {'x'.join(map(str, repeats))} cells holds {atoms} atoms, above "
+            f"{MAX_HOST_ATOMS}: choose a shorter cut-off or a smaller cell"
+        )
+    charges, charge_method = framework_charges(structure, elements, model.charges, force_field.framework_charges)
+    return Host(structure, elements, charges, charge_method, repeats, model, force_field)

@@ -1,0 +1,171 @@
+"""The bridge to RASPA3's Python module: systems built from our types, run with a seed, errors made standard.
+
+RASPA3 (raspalib, MIT): Y. A. Ran et al., J. Chem. Phys. 161, 114106 (2024).
+Facts about raspalib 3.1.0 that this file takes care of, each held by a test:
+  * `initial_number_of_molecules` left out crashes the interpreter;
+  * the atoms of component i must carry `component_id=i`, or a mixture aborts;
+  * the partial pressure of each of n components is external pressure / n times its fugacity coefficient;
+  * reported errors are 95 % confidence intervals from Student's t over the blocks;
+  * energies and enthalpies come in kelvin.
+A compiled call cannot be interrupted from Python and aborts the process on an internal error: run untrusted
+structures in worker processes with a deadline.
+"""
+
+import importlib
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from screening.adsorption.equation_of_state import GAS_CONSTANT
+from screening.adsorption.framework import Host
+from screening.adsorption.gases import Gas
+
+BLOCKS = 10
+MOVES_PER_CYCLE = 20  # RASPA's floor: a cycle is max(20, molecules) moves
+KJ_PER_MOL_PER_KELVIN = GAS_CONSTANT / 1000.0
+_NEVER = 2_000_000_000  # cycles between binary restart files, which we do not want
+
+
+def load_raspalib() -> Any:
+    """The raspalib module, imported without its remark on a missing OpenCL."""
+    os.environ.setdefault("RASPALIB_QUIET", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        # by name: mypy cannot parse the type stubs raspalib 3.1.0 ships
+        return importlib.import_module("raspalib")
+
+
+def standard_error(confidence_95: float) -> float:
+    """One standard error from raspalib's 95 % interval over `BLOCKS` blocks."""
+    return float(confidence_95 / student_t.ppf(0.975, BLOCKS - 1))
+
+
+def build_system(
+    host: Host,
+    gases: Sequence[Gas],
+    *,
+    temperature: float,
+    pressure: float,
+    fugacity_coefficients: Sequence[float],
+    mole_fractions: Sequence[float],
+    moves: Any,
+    molecules: Sequence[int],
+) -> Any:
+    """A `raspalib.System` of a rigid host and its guests.
+
+    Args:
+        host: the framework.
+        gases: the components, in order.
+        temperature: K.
+        pressure: Pa, of the mixture.
+        fugacity_coefficients: one a gas.
+        mole_fractions: one a gas, of the gas phase.
+        moves: `raspalib.MCMoveProbabilities` of every component.
+        molecules: how many of each gas are there at the start.
+    """
+    raspalib = load_raspalib()
+    parameters = host.force_field.parameters(set(host.elements))
+    pseudo_atoms, lennard_jones, types = [], [], {}
+    for element, (epsilon, sigma) in parameters.items():
+        types[element] = len(pseudo_atoms)
+        mass = float(_atomic_mass(element))
+        pseudo_atoms.append(raspalib.PseudoAtom(element, True, mass, 0.0, 0.0, _atomic_number(element), True, ""))
+        lennard_jones.append(raspalib.VDWParameters(epsilon, sigma))
+    for site in (site for gas in gases for site in gas.sites):
+        if site.label not in types:
+            types[site.label] = len(pseudo_atoms)
+            pseudo_atoms.append(
+                raspalib.PseudoAtom(site.label, False, site.mass, site.charge, 0.0, site.atomic_number, True, "")
+            )
+            lennard_jones.append(raspalib.VDWParameters(site.epsilon, site.sigma))
+    use_charge = host.model.charges != "none" and any(gas.is_charged for gas in gases)
+    cutoff = host.model.cutoff
+    force_field = raspalib.ForceField(
+        pseudo_atoms,
+        lennard_jones,
+        raspalib.ForceField.MixingRule.LORENTZ_BERTHELOT,
+        cutoff,
+        cutoff,
+        cutoff,
+        host.model.truncation == "shifted",
+        host.model.truncation == "tail",
+        use_charge,
+    )
+    a, b, c = host.structure.lattice.abc
+    alpha, beta, gamma = (math.radians(angle) for angle in host.structure.lattice.angles)
+    framework_atoms = [
+        raspalib.Atom(tuple(map(float, fractional)), float(charge) if use_charge else 0.0, type=types[element])
+        for fractional, charge, element in zip(
+            host.structure.frac_coords % 1.0, host.charges, host.elements, strict=True
+        )
+    ]
+    framework = raspalib.Framework(
+        force_field,
+        "framework",
+        raspalib.SimulationBox(a, b, c, alpha, beta, gamma),
+        1,
+        framework_atoms,
+        list(host.repeats),
+    )
+    components = []
+    for index, (gas, phi, y) in enumerate(zip(gases, fugacity_coefficients, mole_fractions, strict=True)):
+        atoms = [
+            raspalib.Atom((0.0, 0.0, site.offset), site.charge, type=types[site.label], component_id=index)
+            for site in gas.sites
+        ]
+        components.append(
+            raspalib.Component(
+                force_field,
+                gas.name,
+                gas.critical_temperature,
+                gas.critical_pressure,
+                gas.acentric_factor,
+                atoms,
+                number_of_blocks=BLOCKS,
+                particle_probabilities=moves,
+                fugacity_coefficient=float(phi * y * len(gases)),
+            )
+        )
+    return raspalib.System(
+        force_field,
+        external_temperature=float(temperature),
+        external_pressure=float(pressure),
+        framework_components=framework,
+        components=components,
+        initial_number_of_molecules=list(molecules),
+        number_of_blocks=BLOCKS,
+    )
+
+
+def run_monte_carlo(system: Any, *, cycles: int, equilibration_cycles: int, seed: int) -> Any:
+    """Run equilibration, then production; the system with its averages (over production alone)."""
+    raspalib = load_raspalib()
+    simulation = raspalib.MonteCarlo(
+        number_of_cycles=int(cycles),
+        number_of_initialization_cycles=int(equilibration_cycles),
+        number_of_equilibration_cycles=0,
+        write_binary_restart_every=_NEVER,
+        print_every=_NEVER,
+        systems=[system],
+        random_seed=int(seed),
+        number_of_blocks=BLOCKS,
+        output_to_files=False,
+    )
+    simulation.run()
+    return simulation.systems[0]
+
+
+def _atomic_mass(element: str) -> float:
+    from pymatgen.core import Element
+
+    return float(Element(element).atomic_mass)
+
+
+def _atomic_number(element: str) -> int:
+    from pymatgen.core import Element
+
+    return int(Element(element).Z)
