@@ -123,7 +123,7 @@ class Campaign:
         missing = [stage for stage in self.config.stages if stage.name not in closed]
         if PROPOSED in closed and not missing:
             return
-        runner = self._runner or LocalWorkers(self.config.workers or cpu_count(), self.folder / "workers.log")
+        runner = self._runner or LocalWorkers(self.config.workers or cpu_count(), self.folder)
         try:
             self._check(store, runner, missing, display, proposer=PROPOSED not in closed)
             if PROPOSED not in closed:

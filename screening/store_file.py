@@ -51,7 +51,7 @@ def check_ours(path: Path, connection: sqlite3.Connection, thorough: bool) -> No
         if thorough:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                raise InputError(f"{path} is damaged ({verdict}): restore a copy, or start afresh")
+                raise InputError(f"{path} is damaged ({' '.join(verdict.split())}): restore a copy, or start afresh")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ compiled call; when the driver dies, kernel and guardian end the rest (`worker_p
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,26 +39,32 @@ def cpu_count() -> int:
 class LocalWorkers:
     """A `TaskRunner` of `count` supervised processes, started as tasks come.
 
+    Each has a folder for temporary files (`TMPDIR`) under `<folder>/.scratch`, removed with it: a killed code
+    leaves nothing behind.
+
     Args:
         count: processes; each gets `max(1, cores // count)` threads for its compiled codes.
-        log: file that takes everything workers print.
+        folder: takes `workers.log`, with everything workers print, and the scratch folders.
 
     Raises:
-        InputError: the log cannot be written.
+        InputError: the folder cannot be written.
         SorbusError: (from `wait`) workers die before they are ready, time after time.
     """
 
-    def __init__(self, count: int, log: Path) -> None:
-        self.log = log
+    def __init__(self, count: int, folder: Path) -> None:
+        self.log = folder / "workers.log"
+        self._scratch = folder.absolute() / ".scratch"
         threads = str(max(1, cpu_count() // count))
         self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, threads)}
         self._slots: list[_Worker | None] = [None] * count
         self._failed_starts = 0
         self._guardian: subprocess.Popen[bytes] | None = None
         try:
-            self._output = log.open("ab")
+            shutil.rmtree(self._scratch, ignore_errors=True)  # of a driver that was killed
+            self._scratch.mkdir(parents=True)
+            self._output = self.log.open("ab")
         except OSError as error:
-            raise InputError(f"cannot write {log}: {error.strerror}: choose a folder you may write to") from error
+            raise InputError(f"cannot write to {folder}: {error.strerror}: choose a folder you may write to") from error
 
     def __enter__(self) -> "LocalWorkers":
         return self
@@ -77,7 +84,7 @@ class LocalWorkers:
         slot = min(idle, key=lambda n: self._slots[n] is None)
         worker = self._slots[slot]
         if worker is None:
-            worker = self._slots[slot] = self._start()
+            worker = self._slots[slot] = self._start(slot)
         worker.give(task)
 
     def wait(self, timeout_s: float) -> list[Outcome]:
@@ -112,28 +119,37 @@ class LocalWorkers:
             self._guardian.wait()
             self._guardian = None
         self._output.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _start(self) -> "_Worker":
+    def _start(self, slot: int) -> "_Worker":
+        scratch = self._scratch / str(slot)
+        try:
+            scratch.mkdir(exist_ok=True)
+            self._start_guardian()
+            worker = _Worker({**self._environment, "TMPDIR": str(scratch)}, self._output.fileno())
+        except OSError as error:
+            raise SorbusError(f"cannot start a worker ({error}): free memory or disk, or use fewer workers") from error
+        self._tell_guardian(f"+{worker.process.pid}\n")
+        return worker
+
+    def _start_guardian(self) -> None:
         if self._guardian is None:
             # stdin carries the process groups; the path avoids importing anything of ours
             script = str(Path(__file__).with_name("guardian.py"))
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", script, "0", str(os.getpid())],
                 stdin=subprocess.PIPE,
+                bufsize=0,
                 stdout=self._output,
                 stderr=self._output,
                 start_new_session=True,
             )
-        worker = _Worker(self._environment, self._output.fileno())
-        self._tell_guardian(f"+{worker.process.pid}\n")
-        return worker
 
     def _tell_guardian(self, line: str) -> None:
         assert self._guardian is not None
         assert self._guardian.stdin is not None
         with contextlib.suppress(OSError):  # without a guardian the kernel still ends the workers themselves
             self._guardian.stdin.write(line.encode())
-            self._guardian.stdin.flush()
 
     def _read(self, slot: int, worker: "_Worker") -> list[Outcome]:
         """What one worker has to say: ready, started, an answer, or its death."""
@@ -181,6 +197,7 @@ class LocalWorkers:
         self._tell_guardian(f"-{worker.process.pid}\n")
         worker.connection.close()
         worker.process.wait()
+        shutil.rmtree(self._scratch / str(slot), ignore_errors=True)
 
 
 class _Worker:
@@ -219,6 +236,8 @@ class _Worker:
 
     def exit_status(self, patience_s: float = 0.0) -> int | None:
         """Exit code, or minus the signal, of a process that has ended; it stays unreaped. `None`: it lives."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: reaped here already
+            return self.process.poll()
         limit = time.monotonic() + patience_s
         while True:
             state = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -234,5 +253,6 @@ def _cause(status: int | None) -> str:
         return "closed its connection"
     if status < 0:
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-        return f"was killed by {signal.Signals(-status).name}{hint}"
+        name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"
+        return f"was killed by {name}{hint}"
     return f"exited with code {status}"
