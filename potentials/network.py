@@ -1,0 +1,236 @@
+"""The equivariant network: neighbour densities by matrix products, many-body products at the atoms.
+
+A layer sends features h_j of degrees 0..L' along the bonds. Their densities with the spherical harmonics of the bond
+directions, weighted by learned radial functions, are matrix products (`density`); Clebsch-Gordan coefficients turn them
+into A_l at the atoms, which is the sum over neighbours of the tensor product (h_j x Y) a NequIP layer takes on each
+edge (Batzner et al. 2022), since that sum and the coefficients commute. Products A x A and (A x A) x A then add the
+body orders 3 and 4 as in ACE and MACE (Drautz 2019; Batatia et al. 2022).
+"""
+
+import math
+from typing import Annotated
+
+import pydantic
+import torch
+from torch import Tensor, nn
+
+from potentials.config import Config
+from potentials.density import EdgeLayout, edge_layout, project
+from potentials.radial import BesselBasis, RadialNetwork
+from potentials.spherical import (
+    NodeProduct,
+    coupling_matrix,
+    paths_per_degree,
+    product_paths,
+    spherical_harmonics,
+    split_degrees,
+)
+
+_STAGES = ("density", "square", "cube")
+
+
+class NetworkConfig(Config):
+    """Shape of the network; saved with its weights."""
+
+    cutoff: Annotated[float, pydantic.Field(gt=0.5, le=20)] = 5.0  # Å, bonds a message travels
+    channels: Annotated[int, pydantic.Field(ge=1, le=1024)] = 64  # features of each degree at an atom
+    lmax: Annotated[int, pydantic.Field(ge=0, le=4)] = 2  # highest degree of densities and products
+    # channels of degrees 0, 1, ... that atoms send in the second layer and later: (64,) is scalars only
+    carried: tuple[Annotated[int, pydantic.Field(ge=1, le=1024)], ...] = (64, 64, 32)
+    layers: Annotated[int, pydantic.Field(ge=1, le=6)] = 2
+    body_order: Annotated[int, pydantic.Field(ge=2, le=4)] = 4  # 2: densities, 3: their products, 4: triple products
+    radial_functions: Annotated[int, pydantic.Field(ge=2, le=64)] = 8  # Bessel functions
+    radial_hidden: Annotated[int, pydantic.Field(ge=4, le=512)] = 64  # width of the radial network
+    radial_per_pair: bool = False  # a radial function for each (degree sent, degree of Y), not for each degree sent
+
+    @pydantic.model_validator(mode="after")
+    def _carried_fits(self) -> "NetworkConfig":
+        if not 1 <= len(self.carried) <= self.lmax + 1:
+            raise ValueError(f"carried holds {len(self.carried)} degrees: give 1 to lmax + 1 = {self.lmax + 1}")
+        return self
+
+
+class EquivariantNetwork(nn.Module):
+    """Atomic energies from species and bond vectors, in units of the caller's energy scale.
+
+    Args:
+        config: shape of the network.
+        n_species: number of distinct elements; species are indices below it.
+
+    Before training, call it once with `calibrate=True` on a typical batch.
+    """
+
+    def __init__(self, config: NetworkConfig, n_species: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Parameter(torch.randn(n_species, config.carried[0]))
+        self.basis = BesselBasis(config.cutoff, config.radial_functions)
+        self.harmonics = spherical_harmonics(config.lmax)
+        self.layers = nn.ModuleList()
+        incoming: tuple[int, ...] = config.carried[:1]
+        for number in range(config.layers):
+            last = number == config.layers - 1
+            outgoing = config.carried[:1] if last else config.carried
+            self.layers.append(Interaction(config, n_species, incoming, outgoing))
+            incoming = outgoing
+
+    def forward(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, *, calibrate: bool = False
+    ) -> Tensor:
+        """Atomic energies [N], dimensionless.
+
+        Args:
+            species: element index of each atom [N].
+            centre, neighbour: directed edges, both directions of each bond [E].
+            vectors: position of the neighbour relative to the centre, Å [E, 3].
+            calibrate: set each layer's constant scales so that its densities and products have unit mean square
+                on this batch.
+        """
+        layout = edge_layout(centre, neighbour, len(species))
+        outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
+        slot_vectors = layout.spread(vectors, outside)
+        basis = self.basis(torch.linalg.vector_norm(slot_vectors, dim=1))  # [S, functions]
+        harmonics = self.harmonics(slot_vectors)  # [S, M]
+
+        species = species[layout.order]
+        features = [self.embedding[species][:, None, :]]
+        energies = vectors.new_zeros(len(species))
+        for layer in self.layers:
+            features, contribution = layer(features, species, basis, harmonics, layout, calibrate)
+            energies = energies + contribution
+        return energies[layout.inverse]
+
+
+class Interaction(nn.Module):
+    """One layer: messages to densities, densities to products, products to new features and an energy."""
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        n_species: int,
+        incoming: tuple[int, ...],
+        outgoing: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        lmax, channels = config.lmax, config.channels
+        degrees = range(lmax + 1)
+
+        # messages: one radial function a channel and pair (degree sent, degree of Y), or a channel and degree sent
+        self.resolved = [degree == 0 or config.radial_per_pair for degree in range(len(incoming))]
+        self.radial_sizes = [count * (lmax + 1 if r else 1) for count, r in zip(incoming, self.resolved, strict=True)]
+        self.radial = RadialNetwork(config.radial_functions, config.radial_hidden, sum(self.radial_sizes))
+        self.send = nn.ParameterList(_weight(count, count) for count in incoming)
+        self.density_counts = []
+        widths = [0] * (lmax + 1)  # channels that arrive in each degree of the density
+        for degree, count in enumerate(incoming):
+            paths = product_paths(degrees, [degree], lmax)
+            self.density_counts.append(paths_per_degree(paths, lmax))
+            matrix = coupling_matrix(paths, degrees, [degree]).to(torch.get_default_dtype())
+            self.register_buffer(f"coupling_{degree}", matrix, persistent=False)
+            widths = [w + count * p for w, p in zip(widths, self.density_counts[-1], strict=True)]
+        self.mix_density = nn.ParameterList(_weight(width, channels) for width in widths)
+
+        # atoms: what reaches the new features of degree l is the density, its products and triple products
+        counts = [1] * len(outgoing)
+        self.square = self.cube = None
+        if config.body_order >= 3:
+            self.square = NodeProduct(lmax, lmax, symmetric=True)
+            counts = [n + p for n, p in zip(counts, self.square.counts, strict=False)]
+        if config.body_order >= 4 and self.square is not None:
+            self.cube = NodeProduct(lmax, len(outgoing) - 1, symmetric=False)
+            counts = [n + p for n, p in zip(counts, self.cube.counts, strict=True)]
+            self.contract = nn.ParameterList(
+                torch.randn(n_species, n, channels) / math.sqrt(n) for n in self.square.counts
+            )
+        self.species_weights = nn.ParameterList(torch.ones(n_species, n * channels) for n in counts)
+        self.mix_products = nn.ParameterList(_weight(n * channels, c) for n, c in zip(counts, outgoing, strict=True))
+        self.keep = nn.ParameterList(_weight(a, b) for a, b in zip(incoming, outgoing, strict=False))
+        self.hidden = nn.Linear(outgoing[0], outgoing[0])
+        self.gates = nn.Linear(outgoing[0], sum(outgoing))  # new scalars, then one gate a channel of higher degree
+        self.readout = nn.Sequential(nn.Linear(outgoing[0], 32), nn.SiLU(), nn.Linear(32, 1))
+        self.register_buffer("scales", torch.ones(len(_STAGES), lmax + 1))  # of densities, squares and cubes
+        self.scales: Tensor
+
+    def forward(
+        self,
+        features: list[Tensor],
+        species: Tensor,
+        basis: Tensor,
+        harmonics: Tensor,
+        layout: EdgeLayout,
+        calibrate: bool = False,
+    ) -> tuple[list[Tensor], Tensor]:
+        """New features, one [N, 2l + 1, C_l] a degree, and atomic energies [N]; see `EquivariantNetwork`."""
+        density = self._scaled("density", self._density(features, basis, harmonics, layout), calibrate)
+        terms = [density]
+        if self.square is not None:
+            stacked = torch.cat(density, dim=1)  # [N, M, C]
+            squares = self._scaled("square", self.square(stacked, stacked), calibrate)
+            terms.append(squares)
+            if self.cube is not None:
+                cubes = self.cube(self._contract(squares, species), stacked)
+                terms.append(self._scaled("cube", cubes, calibrate))
+        updates = []
+        for degree, mix in enumerate(self.mix_products):
+            products = torch.cat([term[degree] for term in terms], dim=2)  # [N, 2l + 1, paths * C]
+            weights = self.species_weights[degree].index_select(0, species)[:, None, :]
+            updates.append((products * weights) @ mix)
+        return self._update(features, updates)
+
+    def _density(self, features: list[Tensor], basis: Tensor, harmonics: Tensor, layout: EdgeLayout) -> list[Tensor]:
+        """A_l, one [N, 2l + 1, C] a degree."""
+        radial = self.radial(basis).split(self.radial_sizes, dim=1)
+        degrees_of_y = harmonics.split([2 * n + 1 for n in range(len(self.mix_density))], dim=1)
+        arrived: list[list[Tensor]] = [[] for _ in self.mix_density]
+        for degree, (feature, send) in enumerate(zip(features, self.send, strict=True)):
+            n_atoms, components, channels = feature.shape
+            sent = (feature @ send).flatten(1).index_select(0, layout.sender)
+            sent = sent.view(-1, components, channels)  # [S, 2l' + 1, C']
+            weights = radial[degree].split(channels, dim=1)
+            factors = degrees_of_y if self.resolved[degree] else (harmonics,)
+            density = torch.cat(
+                [
+                    project(y, (sent * weight[:, None, :]).flatten(1), layout.blocks)
+                    for y, weight in zip(factors, weights, strict=True)
+                ],
+                dim=1,
+            )  # [N, M, (2l' + 1) C']
+            pairs = density.view(n_atoms, -1, channels)  # [N, M (2l' + 1), C']
+            if degree > 0:  # for scalars the coupling matrix is the identity
+                pairs = torch.matmul(getattr(self, f"coupling_{degree}"), pairs)
+            for target, part in zip(arrived, split_degrees(pairs, self.density_counts[degree]), strict=True):
+                target.append(part)
+        return [torch.cat(parts, dim=2) @ weight for parts, weight in zip(arrived, self.mix_density, strict=True)]
+
+    def _contract(self, squares: list[Tensor], species: Tensor) -> Tensor:
+        """Sum over the paths of A x A with weights that depend on the element: [N, M, C]."""
+        parts = []
+        for square, weights in zip(squares, self.contract, strict=True):
+            paths, channels = weights.shape[1:]
+            chosen = weights.index_select(0, species)[:, None]  # [N, 1, paths, C]
+            parts.append((square.view(*square.shape[:2], paths, channels) * chosen).sum(2))
+        return torch.cat(parts, dim=1)
+
+    def _scaled(self, stage: str, parts: list[Tensor], calibrate: bool) -> list[Tensor]:
+        """Products grow with the power of the density: constant scales, one a degree, keep each at order one."""
+        row = _STAGES.index(stage)
+        if calibrate:
+            for degree, part in enumerate(parts):
+                rms = part.detach().square().mean().sqrt()
+                self.scales[row, degree] = 1 / rms if rms > 0 else 1.0
+        return [part * scale for part, scale in zip(parts, self.scales[row], strict=False)]
+
+    def _update(self, features: list[Tensor], updates: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Scalars pass a perceptron, higher degrees are gated by it; both keep what they were (residual)."""
+        widths = [update.shape[2] for update in updates]
+        hidden = nn.functional.silu(self.hidden(updates[0][:, 0]))
+        scalars, *gates = self.gates(hidden).split(widths, dim=1)
+        new = [(updates[0][:, 0] + scalars)[:, None, :]]
+        new += [update * gate[:, None, :] for update, gate in zip(updates[1:], gates, strict=True)]
+        for degree, keep in enumerate(self.keep):
+            new[degree] = new[degree] + features[degree] @ keep
+        return new, self.readout(new[0][:, 0])[:, 0]
+
+
+def _weight(rows: int, columns: int) -> Tensor:
+    return torch.randn(rows, columns) / math.sqrt(rows)

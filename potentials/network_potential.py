@@ -1,0 +1,193 @@
+"""The trained network as a potential: reference energies and core repulsion added, forces and stress derived."""
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from ase.data import atomic_numbers, chemical_symbols
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from potentials.errors import InputError
+from potentials.neighbours import Neighbours, VerletList, edge_vectors, neighbour_list
+from potentials.network import EquivariantNetwork, NetworkConfig
+from potentials.potential import PotentialOutput
+from potentials.zbl import ZBLRepulsion
+
+
+class EnergyModel(nn.Module):
+    """Total energies with forces and stresses, in eV and Å: what is trained and what is saved.
+
+    E = sum_i [ e(z_i) + s f(z_i) network_i + ZBL_i ], with reference energies e (added in float64, so that all-electron
+    totals of 10^4 eV keep their meV), one energy scale s (the force RMS of the training data) and learned factors f.
+
+    Args:
+        config: shape of the network.
+        reference_energies: eV of each atomic number the model knows.
+        energy_scale: s, eV.
+        zbl: add the core repulsion of `potentials.zbl`.
+        dtype: of weights and arithmetic. Chosen here, not by `.double()`: constants are then exact in it.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        reference_energies: Mapping[int, float],
+        energy_scale: float = 1.0,
+        zbl: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.elements = tuple(sorted(reference_energies))
+        with _default_dtype(dtype):
+            self.network = EquivariantNetwork(config, len(self.elements))
+            self.factors = nn.Parameter(torch.ones(len(self.elements)))
+            self.repulsion = ZBLRepulsion(self.elements, config.cutoff) if zbl else None
+        self.energy_scale = float(energy_scale)
+        self.reference_energies = {z: float(reference_energies[z]) for z in self.elements}
+        lookup = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
+        lookup[list(self.elements)] = torch.arange(len(self.elements))
+        self.register_buffer("species_of", lookup, persistent=False)
+        self.species_of: Tensor
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights and of the forces."""
+        return self.factors.dtype
+
+    def calibrate(self, batch: Batch, neighbours: Neighbours) -> None:
+        """Set the network's constant scales on a typical batch; before training, once."""
+        vectors = edge_vectors(batch, neighbours).detach().to(self.dtype)
+        with torch.no_grad():
+            self.network(self.species(batch.numbers), *neighbours.edge_index, vectors, calibrate=True)
+
+    def species(self, numbers: Tensor) -> Tensor:
+        """Species index of each atom.
+
+        Raises:
+            InputError: naming the elements the model never saw.
+        """
+        species = self.species_of[numbers.clamp(0, len(self.species_of) - 1)]
+        if bool((species < 0).any()):
+            unseen = sorted({int(z) for z in numbers[species < 0]})
+            names = ", ".join(chemical_symbols[z] if z < len(chemical_symbols) else str(z) for z in unseen)
+            known = ", ".join(chemical_symbols[z] for z in self.elements)
+            raise InputError(f"the potential never saw {names}: it knows {known}; train it with data that hold {names}")
+        return species
+
+    def forward(
+        self, batch: Batch, neighbours: Neighbours, *, stress: bool = True, differentiable: bool = False
+    ) -> dict[str, Tensor]:
+        """`energy [B]` eV (float64), `forces [N, 3]` eV/Å and `stress [B, 3, 3]` eV/Å^3 (ASE's sign).
+
+        With bond vectors r_ij and g_ij = dE/dr_ij, forces are F_i = sum_j g_ij - sum_j g_ji and the strain derivative
+        is sum_ij r_ij g_ij^T, so one backward pass gives both. The stress of a system without volume is 0.
+
+        Args:
+            batch: collated `AtomGraph`s.
+            neighbours: at least all pairs within the cutoff, both directions.
+            stress: compute the stress.
+            differentiable: keep the graph of the forces, for a loss on them.
+        """
+        species = self.species(batch.numbers)
+        centre, neighbour = neighbours.edge_index
+        vectors = edge_vectors(batch, neighbours).detach().to(self.dtype).requires_grad_()
+        with torch.enable_grad():
+            atomic = self.network(species, centre, neighbour, vectors)
+            atomic = atomic * (self.factors[species] * self.energy_scale)
+            if self.repulsion is not None:
+                lengths = torch.linalg.vector_norm(vectors, dim=1)
+                atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
+            gradient = self._gradient(atomic, vectors, differentiable)
+            offsets = torch.tensor(list(self.reference_energies.values()), dtype=torch.float64, device=atomic.device)
+            atomic = atomic.double() + offsets[species]
+            energy = atomic.new_zeros(batch.num_graphs).index_add(0, batch.batch, atomic)
+            forces = gradient.new_zeros(len(species), 3).index_add(0, centre, gradient)
+            forces = forces.index_add(0, neighbour, -gradient)
+            result = {"energy": energy, "forces": forces}
+            if stress:
+                result["stress"] = self._stress(batch, neighbours, vectors, gradient)
+        return result if differentiable else {key: value.detach() for key, value in result.items()}
+
+    @staticmethod
+    def _gradient(atomic: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
+        if len(vectors) == 0:  # isolated atoms only
+            return torch.zeros_like(vectors)
+        return torch.autograd.grad(atomic.sum(), vectors, create_graph=differentiable)[0]
+
+    @staticmethod
+    def _stress(batch: Batch, neighbours: Neighbours, vectors: Tensor, gradient: Tensor) -> Tensor:
+        outer = vectors.detach()[:, :, None] * gradient[:, None, :]
+        virial = outer.new_zeros(batch.num_graphs, 3, 3).index_add(0, neighbours.edge_batch, outer)
+        virial = 0.5 * (virial + virial.transpose(1, 2))
+        volume = torch.linalg.det(batch.cell).abs()
+        periodic = batch.pbc.any(dim=1) & (volume > 1e-6)
+        inverse = torch.where(periodic, 1 / volume.clamp_min(1e-6), torch.zeros_like(volume))
+        return virial * inverse.to(virial.dtype)[:, None, None]
+
+
+@dataclass
+class NetworkPotential:
+    """An `EnergyModel` behind the `Potential` protocol.
+
+    Args:
+        model: trained network.
+        name: short name for provenance.
+        metadata: what the checkpoint says of its training.
+        skin: Å beyond the cutoff up to which neighbours are kept from call to call; 0 rebuilds every time.
+    """
+
+    model: EnergyModel
+    name: str = "sorbus"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    skin: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+        self.elements = frozenset(self.model.elements)
+        self.cutoff: float | None = self.model.config.cutoff
+        self._verlet = VerletList(self.model.config.cutoff, self.skin) if self.skin > 0 else None
+
+    def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+        """Energy, forces and stress of a collated batch; the forces in the dtype of its positions.
+
+        Raises:
+            InputError: an element the model never saw.
+            GeometryError: a cell or position no neighbour list may see.
+        """
+        device, origin = self.model.factors.device, batch.positions.device
+        if device != origin:
+            batch = copy.copy(batch).to(device)  # a shallow copy: the caller's batch stays where it is
+        neighbours = self._verlet(batch) if self._verlet else neighbour_list(batch, self.model.config.cutoff)
+        result = self.model(batch, neighbours, stress=stress)
+        dtype = batch.positions.dtype
+        output = PotentialOutput(energy=result["energy"].to(origin), forces=result["forces"].to(origin, dtype))
+        if stress:
+            output["stress"] = result["stress"].to(origin, dtype)
+        return output
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def elements_from_symbols(energies: Mapping[str, float]) -> dict[int, float]:
+    """Atomic number to energy from chemical symbol to energy.
+
+    Raises:
+        InputError: a symbol that is no element.
+    """
+    unknown = [symbol for symbol in energies if symbol not in atomic_numbers or symbol == "X"]
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is no chemical symbol: give reference energies as C: -1029.5, H: -13.6")
+    return {atomic_numbers[symbol]: float(value) for symbol, value in energies.items()}
