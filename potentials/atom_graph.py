@@ -142,6 +142,32 @@ def structure_from_graph(graph: AtomGraph) -> "Structure":
     )
 
 
+def with_geometry(system: Any, positions: np.ndarray, cell: np.ndarray) -> Any:
+    """A copy of an `Atoms`, `Structure` or `AtomGraph` with new positions [N, 3] and cell [3, 3], Å; the rest stays.
+
+    Sites keep their order, species, labels and properties. An `Atoms` loses its calculator.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    if isinstance(system, AtomGraph):
+        return make_graph(system.numbers, positions, cell, system.pbc, dtype=system.positions.dtype)
+    if isinstance(system, Structure):
+        return Structure(
+            Lattice(cell, pbc=system.lattice.pbc),
+            [site.species for site in system],
+            positions,
+            coords_are_cartesian=True,
+            site_properties=system.site_properties,
+            labels=system.labels,
+            charge=system._charge,
+            properties=system.properties,
+        )
+    atoms = system.copy()
+    atoms.set_cell(cell)
+    atoms.positions = positions
+    return atoms
+
+
 def collate(graphs: Sequence[AtomGraph]) -> Batch:
     """One batch of B graphs; `batch [N]` is the graph of each atom, `ptr [B + 1]` where each graph's atoms start.
 
