@@ -29,6 +29,7 @@ class CrystalModel:
     process: CrystalProcess
     elements: tuple[int, ...]  # atomic number of each species index
     atom_counts: dict[int, int]  # N -> training crystals with N atoms
+    formula_units: dict[int, int]  # Z -> training crystals with Z formula units
     sha256: str  # of the weights file
     provenance: dict[str, Any]  # command, data hash, seed, wall time, epochs, metrics
 
@@ -40,6 +41,7 @@ def write_model(
     scale: LatticeScale,
     elements: tuple[int, ...],
     atom_counts: dict[int, int],
+    formula_units: dict[int, int],
     provenance: dict[str, Any],
 ) -> Path:
     """Write a checkpoint folder; the JSON carries the hash of the weights and is written last.
@@ -59,6 +61,7 @@ def write_model(
         "lattice": scale.to_json(),
         "elements": list(elements),
         "atom_counts": {str(n): count for n, count in sorted(atom_counts.items())},
+        "formula_units": {str(z): count for z, count in sorted(formula_units.items())},
         "provenance": provenance,
     }
     write_atomic(folder / "model.json", json.dumps(description, indent=1))
@@ -90,6 +93,7 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         process_config = parse_config(ProcessConfig, description["process"], str(folder / "model.json"))
         scale = LatticeScale.from_json(description["lattice"])
         atom_counts = {int(n): int(count) for n, count in description["atom_counts"].items()}
+        formula_units = {int(z): int(count) for z, count in description["formula_units"].items()}
         network = CrystalNetwork(network_config, len(elements))
         network.load_state_dict(load(payload))
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
@@ -97,7 +101,8 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         raise InputError(f"{folder} is not a crystal checkpoint ({reason}): train one, or copy it again") from None
     network.eval().requires_grad_(False).to(torch.device(device))
     process = CrystalProcess(process_config, scale, mask=len(elements))
-    return CrystalModel(network, process, elements, atom_counts, digest, dict(description.get("provenance", {})))
+    provenance = dict(description.get("provenance", {}))
+    return CrystalModel(network, process, elements, atom_counts, formula_units, digest, provenance)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

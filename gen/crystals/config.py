@@ -21,60 +21,60 @@ class DataConfig(Config):
 
     sources: tuple[Source, ...] = ("mp20_biternary_val", "mpts52_val", "lemat_baseline", "matbench_dielectric")
     exclude_formulas_of: tuple[Source, ...] = ("mp20_biternary_test", "mpts52_test")  # every polymorph of these goes
-    max_atoms: int = Field(20, ge=1)  # in the primitive cell
+    max_atoms: int = Field(default=20, ge=1)  # in the primitive cell
     exclude_elements: tuple[str, ...] = (
         # noble gases, and the radioactive elements that no one can make in quantity (Th and U stay)
         *("He", "Ne", "Ar", "Kr", "Xe", "Rn"),
         *("Tc", "Pm", "Po", "At", "Fr", "Ra", "Ac", "Pa", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm"),
     )
-    max_volume_per_atom: float = Field(120.0, gt=0)  # Å^3; beyond it lie molecules in boxes
-    holdout: float = Field(0.05, gt=0, lt=1)  # share of reduced formulas kept for validation
+    max_volume_per_atom: float = Field(default=120.0, gt=0)  # Å^3; beyond it lie molecules in boxes
+    holdout: float = Field(default=0.05, gt=0, lt=1)  # share of reduced formulas kept for validation
     cache: str = "runs/data"
-    workers: int = Field(2, ge=1)
+    workers: int = Field(default=2, ge=1)
 
 
 class NetworkConfig(Config):
     """Size of the edge network; the default has 1.1 million weights."""
 
-    channels: int = Field(160, ge=8)
-    layers: int = Field(5, ge=1)
-    edge_channels: int = Field(128, ge=8)  # width of the pair messages
-    frequencies: int = Field(8, ge=1)  # Fourier frequencies of a fractional difference, per axis
-    radial: int = Field(16, ge=4)  # Gaussians over the distances to periodic images
-    cutoff: float = Field(8.0, gt=0)  # Å, of those Gaussians
+    channels: int = Field(default=160, ge=8)
+    layers: int = Field(default=5, ge=1)
+    edge_channels: int = Field(default=128, ge=8)  # width of the pair messages
+    frequencies: int = Field(default=8, ge=1)  # Fourier frequencies of a fractional difference, per axis
+    radial: int = Field(default=16, ge=4)  # Gaussians over the distances to periodic images
+    cutoff: float = Field(default=8.0, gt=0)  # Å, of those Gaussians
 
 
 class ProcessConfig(Config):
     """The three forward processes; geometry (lattice and coordinates) and species carry independent times."""
 
-    sigma_min: float = Field(0.005, gt=0)  # fractional, times N^(-1/3): the same length in every cell at one density
-    sigma_max: float = Field(0.5, gt=0)  # fractional; uniform on the torus to 2 exp(-2 pi^2 sigma^2) = 1.4 %
-    beta_min: float = Field(0.1, gt=0)
-    beta_max: float = Field(20.0, gt=0)
-    known_species: float = Field(0.35, ge=0, le=1)  # share of samples whose species are given: structure prediction
-    no_geometry: float = Field(0.2, ge=0, le=1)  # share whose geometry is pure noise: a model of compositions
+    sigma_min: float = Field(default=0.005, gt=0)  # fractional, times N^(-1/3): one length in Å at one density
+    sigma_max: float = Field(default=0.5, gt=0)  # fractional; uniform on the torus to 2 exp(-2 pi^2 sigma^2) = 1.4 %
+    beta_min: float = Field(default=0.1, gt=0)
+    beta_max: float = Field(default=20.0, gt=0)
+    known_species: float = Field(default=0.35, ge=0, le=1)  # share of samples that learn structure prediction
+    no_geometry: float = Field(default=0.3, ge=0, le=1)  # share whose geometry is pure noise: a model of compositions
 
 
 class TrainConfig(Config):
     """Optimiser and run length."""
 
     seed: int = 1
-    epochs: int = Field(80, ge=1)
-    batch_size: int = Field(64, ge=1)  # structures an update, in groups of equal atom count
-    groups: int = Field(2, ge=1)  # equal-count groups an update
-    lr: float = Field(1e-3, gt=0)
-    lr_final: float = Field(1e-5, gt=0)
-    warmup_steps: int = Field(300, ge=0)
-    weight_decay: float = Field(1e-3, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
-    ema: float = Field(0.999, gt=0, lt=1)
-    weight_coordinates: float = Field(2.0, ge=0)
-    weight_lattice: float = Field(1.0, ge=0)
-    weight_species: float = Field(0.5, ge=0)
-    checkpoint_seconds: float = Field(180.0, gt=0)
-    log_every: int = Field(50, ge=1)
-    validate_every: int = Field(1000, ge=1)  # updates
-    threads: int = Field(1, ge=1)
+    epochs: int = Field(default=80, ge=1)
+    batch_size: int = Field(default=64, ge=1)  # structures an update, in groups of equal atom count
+    groups: int = Field(default=2, ge=1)  # equal-count groups an update
+    lr: float = Field(default=1e-3, gt=0)
+    lr_final: float = Field(default=1e-5, gt=0)
+    warmup_steps: int = Field(default=300, ge=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    clip_norm: float = Field(default=3.0, gt=0)
+    ema: float = Field(default=0.999, gt=0, lt=1)
+    weight_coordinates: float = Field(default=2.0, ge=0)
+    weight_lattice: float = Field(default=1.0, ge=0)
+    weight_species: float = Field(default=1.0, ge=0)
+    checkpoint_seconds: float = Field(default=180.0, gt=0)
+    log_every: int = Field(default=50, ge=1)
+    validate_every: int = Field(default=1000, ge=1)  # updates
+    threads: int = Field(default=1, ge=1)
     device: str = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 pays on processors and cards made for it
 

@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import spglib
 import torch
 from pymatgen.core import Composition, Element
 from safetensors.torch import load_file, save
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from gen.crystals.config import DataConfig
 from gen.crystals.sources import RawCrystal, read_formulas, read_source, source_path
+from gen.crystals.symmetry import niggli_cell, primitive_cell, space_group
 from potentials.files import sha256_file, sha256_json, write_atomic
 
 logger = logging.getLogger(__name__)
@@ -70,23 +70,21 @@ class CrystalDataset:
 def reduce_crystal(crystal: RawCrystal) -> Crystal | str:
     """Primitive Niggli cell of a crystal, or the reason it cannot be used."""
     cell = (crystal.lattice, crystal.frac, crystal.numbers)
-    symmetry = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
-    primitive = spglib.find_primitive(cell, symprec=SYMPREC)
-    if symmetry is None or primitive is None:
+    number = space_group(cell, SYMPREC)
+    primitive = primitive_cell(cell, SYMPREC)
+    if number is None or primitive is None:
         return "no space group found"
-    lattice, frac, numbers = primitive
-    niggli = spglib.niggli_reduce(lattice)
-    if niggli is None:
+    reduced = niggli_cell(primitive)
+    if reduced is None:
         return "no Niggli cell found"
-    frac = frac @ lattice @ np.linalg.inv(niggli)
-    frac -= np.floor(frac)
+    lattice, frac, numbers = reduced
     symbols = [Element.from_Z(int(z)).symbol for z in numbers]
     return Crystal(
         name=crystal.name,
         numbers=np.asarray(numbers, dtype=np.int64),
         frac=frac,
-        lattice=np.asarray(niggli),
-        space_group=int(symmetry.number),
+        lattice=lattice,
+        space_group=number,
         formula=Composition(collections.Counter(symbols)).reduced_formula,
     )
 
@@ -107,20 +105,18 @@ def clean(crystal: Crystal, config: DataConfig, excluded_formulas: set[str]) -> 
 
 
 def minimum_distance(frac: np.ndarray, lattice: np.ndarray) -> float:
-    """Shortest distance in Å between atoms or to an atom's own image, for a Niggli cell."""
+    """Shortest distance in Å between two atoms or an atom and its own image, in a Niggli-reduced cell.
+
+    Args:
+        frac: [N, 3].
+        lattice: [3, 3] Å.
+    """
     shifts = np.array(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij")).reshape(3, -1).T  # [27, 3]
     difference = frac[:, None] - frac[None]
     difference -= np.round(difference)
-    vectors = (difference[:, :, None] + shifts) @ lattice  # [N, N, 27, 3]
-    distances = np.linalg.norm(vectors, axis=-1)
-    return float(distances[distances > 1e-8].min()) if len(frac) == 1 else _off_self_minimum(distances)
-
-
-def _off_self_minimum(distances: np.ndarray) -> float:
-    """Minimum over pairs and images, an atom with itself in the home cell left out."""
-    count = len(distances)
-    distances = distances.copy()
-    distances[np.arange(count), np.arange(count), 13] = np.inf  # image (0, 0, 0) is the middle of 27
+    distances = np.linalg.norm((difference[:, :, None] + shifts) @ lattice, axis=-1)  # [N, N, 27]
+    atoms = np.arange(len(frac))
+    distances[atoms, atoms, 13] = np.inf  # an atom and itself; image (0, 0, 0) is the middle of 27
     return float(distances.min())
 
 

@@ -77,7 +77,11 @@ class LatticeScale:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers for the checkpoint."""
-        return {"density": self.density, "mean": [list(p) for p in self.mean], "log_std": [list(p) for p in self.log_std]}
+        return {
+            "density": self.density,
+            "mean": [list(p) for p in self.mean],
+            "log_std": [list(p) for p in self.log_std],
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "LatticeScale":

@@ -104,7 +104,9 @@ def _image_sums(
     lengths = lattice.norm(dim=-1)  # [B, 3] Å
     toward = toward / shortest.clamp_min(1e-3).unsqueeze(-1)
     # an atom and its own image lie in opposite directions at once: no direction
-    angles = torch.einsum("bpc,bac->bpa", toward, lattice / lengths.unsqueeze(-1)).masked_fill(itself.unsqueeze(-1), 0.0)
+    angles = torch.einsum("bpc,bac->bpa", toward, lattice / lengths.unsqueeze(-1)).masked_fill(
+        itself.unsqueeze(-1), 0.0
+    )
     scaled = pulls * lengths[:, None, :, None] / widths
     even = torch.cat([shells, (shortest / 3.0).clamp_max(4.0).unsqueeze(-1)], dim=-1)
     return even, torch.cat([angles.unsqueeze(-1), scaled], dim=-1)

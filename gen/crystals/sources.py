@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import io
 import json
 import lzma
 import re
@@ -103,8 +102,8 @@ def _cif_texts(source: str) -> Iterator[tuple[str, str]]:
                 if content is not None:
                     yield f"{source}/{member.name}", content.read().decode()
         return
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        for row in csv.DictReader(io.StringIO(stream.read())):
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table):
             yield f"{source}/{row['material_id']}", row["cif"]
 
 

@@ -1,5 +1,6 @@
 """Training the crystal generator: a plain loop that can be killed at any moment and resumed exactly."""
 
+import collections
 import json
 import math
 import time
@@ -19,6 +20,7 @@ from gen.crystals.dataset import CrystalDataset, CrystalGroup, load_dataset
 from gen.crystals.lattice import LatticeScale, encode, fit_scale
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess
+from gen.evaluation.reference import write_reference
 from potentials.config import dump_yaml
 from potentials.errors import InputError
 from potentials.files import sha256_json, write_atomic
@@ -75,9 +77,12 @@ def train_crystals(
         if not resume:
             raise InputError(f"{folder} already holds a run: resume it, or choose another name")
         step, seconds = _restore(state_path, network, optimizer, ema, fingerprint)
+        _forget_after(folder / "metrics.jsonl", step)
     write_atomic(folder / "config.yaml", dump_yaml(config))
 
     sizes = {n: len(group.tokens) for n, group in train.items()}
+    units = formula_units(data.train)
+    write_reference(folder, data)
     options = config.train
     per_epoch = len(epoch_batches(sizes, options.batch_size, options.groups, options.seed, 0))
     total = per_epoch * options.epochs
@@ -96,6 +101,7 @@ def train_crystals(
             scale,
             elements,
             sizes,
+            units,
             {
                 "command": command,
                 "data_sha256": data.sha256,
@@ -132,6 +138,12 @@ def train_crystals(
     if not (folder / "model.json").is_file():
         checkpoint()
     return folder
+
+
+def formula_units(groups: dict[int, CrystalGroup]) -> dict[int, int]:
+    """How many crystals have Z formula units in the primitive cell, by Z."""
+    rows = (row for group in groups.values() for row in group.numbers.tolist())
+    return dict(collections.Counter(math.gcd(*collections.Counter(row).values()) for row in rows))
 
 
 def learning_rate(step: int, total: int, options: TrainConfig) -> float:
@@ -236,6 +248,14 @@ def _log(folder: Path, tracker: Tracker | None, values: dict[str, float], step: 
         tracker.log(values, step=step)
 
 
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the metrics of updates that a killed run made after its last checkpoint; they will be made again."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        whole = [line for line in lines if line.endswith("}")]  # the last may be torn
+        write_atomic(path, "".join(f"{line}\n" for line in whole if json.loads(line)["update"] <= step))
+
+
 def _fingerprint(config: CrystalTrainingConfig, data: CrystalDataset) -> str:
     """Hash of all that must agree for a run to be resumed; length, logging and place may change."""
     free = {"epochs", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
@@ -287,10 +307,9 @@ def _restore(
     network.load_state_dict({k.removeprefix("weights."): v for k, v in tensors.items() if k.startswith("weights.")})
     for name in ema:
         ema[name].copy_(tensors[f"ema.{name}"])
-    states = {}
-    for index, (name, parameter) in enumerate(network.named_parameters()):
-        del parameter
-        found = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-        states[index] = found
+    states = {
+        index: {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        for index, (name, _) in enumerate(network.named_parameters())
+    }
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(metadata["step"]), float(metadata["seconds"])

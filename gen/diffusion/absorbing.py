@@ -3,7 +3,8 @@
 At time t in [0, 1] each token has been replaced by the mask with probability m(t) = t, independently
 (Austin et al. 2021, D3PM; continuous time as in Shi et al. 2024, "Simplified and generalized masked diffusion",
 eqs. 4 and 9). The reverse process keeps revealed tokens and reveals each masked one between t and s < t with
-probability (t - s) / t, so the number of steps is free.
+probability (t - s) / t. That is the same as giving every token a reveal time, uniform on [0, 1] and drawn before the
+start, and revealing it in the step that passes this time; the number of steps is free.
 
 The best prediction of a masked token given the rest does not depend on t (Ou et al. 2024, "Your absorbing
 discrete diffusion secretly models the conditional distributions of clean data", eq. 3.2): no time is fed to
@@ -47,23 +48,24 @@ def loss(logits: Tensor, tokens: Tensor, noisy: Tensor, mask: int) -> Tensor:
     return (entropy * hidden).sum(-1) / hidden.sum(-1).clamp_min(1)
 
 
-def reveal(
-    noisy: Tensor, logits: Tensor, t: float, t_next: float, temperature: float, uniform: Tensor, mask: int
-) -> Tensor:
-    """One reverse step from `t` to `t_next`.
+def reveal(noisy: Tensor, drawn: Tensor, reveal_time: Tensor, t_next: float, mask: int) -> Tensor:
+    """One reverse step down to `t_next`.
 
     Args:
         noisy: [B, N] tokens, some masked.
-        logits: [B, N, E].
-        temperature: of the category draw; 0 takes the most likely.
-        uniform: [B, N, 2] draws from U(0, 1): whether to reveal, and what.
+        drawn: [B, N] tokens drawn from the network's prediction at this step.
+        reveal_time: [B, N] in (0, 1], fixed for the whole reverse process.
 
     Returns:
-        [B, N]; with `t_next` = 0 nothing is masked.
+        [B, N]; at `t_next` = 0 nothing is masked.
     """
-    chance = (t - t_next) / t if t > 0 else 1.0
-    revealed = (noisy == mask) & (uniform[..., 0] < chance)
-    return torch.where(revealed, draw(logits, temperature, uniform[..., 1]), noisy)
+    return torch.where((noisy == mask) & (reveal_time > t_next), drawn, noisy)
+
+
+def one_at_a_time(uniform: Tensor) -> Tensor:
+    """Reveal times k/N in random order, [..., N] from as many uniform draws: N equal steps reveal one token each."""
+    rank = uniform.argsort(-1).argsort(-1)
+    return (rank + 1) / uniform.shape[-1]
 
 
 def draw(logits: Tensor, temperature: float, uniform: Tensor) -> Tensor:

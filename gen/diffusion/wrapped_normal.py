@@ -94,13 +94,16 @@ def score_norm(sigma: Tensor, points: int = 2001) -> Tensor:
     return mean.sqrt().to(sigma.dtype)
 
 
-def reverse_step(x: Tensor, score_x: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Tensor) -> Tensor:
+def reverse_step(
+    x: Tensor, score_x: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Tensor, drift: float = 1.0
+) -> Tensor:
     """Ancestral step from `sigma` to a smaller `sigma_next` (Song et al. 2021, SMLD ancestral sampling, eq. 47).
 
-    x' = x + (sigma^2 - sigma'^2) score + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) noise, folded.
+    x' = x + drift (sigma^2 - sigma'^2) score + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) noise, folded. A `drift`
+    above one is "anti-annealing" (Miller et al. 2024, FlowMM, sec. 4): the same noise, pulled harder to the data.
     """
     drop = sigma**2 - sigma_next**2
-    return wrap(x + drop * score_x + (sigma_next**2 * drop / sigma**2).sqrt() * noise)
+    return wrap(x + drift * drop * score_x + (sigma_next**2 * drop / sigma**2).sqrt() * noise)
 
 
 def langevin_step(x: Tensor, score_x: Tensor, sigma: Tensor, step: float, noise: Tensor) -> Tensor:

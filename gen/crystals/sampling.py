@@ -1,0 +1,158 @@
+"""Sampling crystals: the joint reverse process, with the noise of every structure drawn from its own generator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from gen.crystals.batches import generator_for
+from gen.crystals.checkpoint import CrystalModel
+from gen.crystals.conditions import Conditions, draw_size
+from gen.crystals.lattice import decode
+from gen.diffusion import absorbing, wrapped_normal
+from gen.diffusion.sampler import predictor_corrector
+from gen.diffusion.schedules import time_grid
+from potentials.config import Config
+
+
+class SamplingConfig(Config):
+    """How the reverse process runs; the defaults were chosen on the held-out crystals."""
+
+    steps: int = Field(default=100, ge=1)  # predictor steps of lattice and coordinates
+    corrector: bool = False  # one Langevin step on the coordinates after each predictor step
+    corrector_step: float = Field(default=0.1, gt=0)  # step size over sigma^2
+    temperature: float = Field(default=0.8, ge=0)  # of the species draws; 1 is the model's own distribution
+    species_finish: float = Field(default=1.0, gt=0, le=1)  # geometry time when all species are known; 1: first of all
+    noise: float = Field(default=1.0, ge=0)  # scale of the noise put back at every step
+    anti_annealing: float = Field(default=0.0, ge=0)  # slope s: the coordinates' drift is scaled by 1 + s (1 - t)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One raw sample; tensors on the CPU."""
+
+    index: int
+    attempt: int
+    numbers: Tensor  # [N] atomic numbers
+    frac: Tensor  # [N, 3]
+    lattice: Tensor  # [3, 3] Å, symmetric
+
+
+@dataclass(frozen=True)
+class Seed:
+    """All randomness of one structure, drawn before its batch is put together."""
+
+    index: int
+    attempt: int
+    n_atoms: int
+    order: Tensor  # [N] uniform: in which order species are revealed
+    choice: Tensor  # [N] uniform: which species
+    frac: Tensor  # [N, 3] uniform
+    strain: Tensor  # [6] normal
+    shakes: Tensor  # [steps, N, 3] normal
+    strains: Tensor  # [steps, 6] normal
+    corrections: Tensor  # [steps, N, 3] normal, or [0, N, 3]
+
+
+@dataclass(frozen=True)
+class State:
+    """A batch on its way."""
+
+    tokens: Tensor  # [B, N]
+    frac: Tensor  # [B, N, 3]
+    components: Tensor  # [B, 6] standardised
+
+
+def draw_seed(seed: int, index: int, attempt: int, conditions: Conditions, config: SamplingConfig) -> Seed:
+    """The random numbers of structure `index`, a function of (seed, index, attempt) alone."""
+    generator = generator_for(seed, "sample", index, attempt)
+    n = draw_size(conditions, generator)
+    return Seed(
+        index=index,
+        attempt=attempt,
+        n_atoms=n,
+        order=torch.rand(n, generator=generator),
+        choice=torch.rand(n, generator=generator),
+        frac=torch.rand(n, 3, generator=generator),
+        strain=torch.randn(6, generator=generator),
+        shakes=torch.randn(config.steps, n, 3, generator=generator),
+        strains=torch.randn(config.steps, 6, generator=generator),
+        corrections=torch.randn(config.steps if config.corrector else 0, n, 3, generator=generator),
+    )
+
+
+@torch.no_grad()
+def sample_batch(
+    model: CrystalModel, seeds: Sequence[Seed], conditions: Conditions, config: SamplingConfig
+) -> list[Sample]:
+    """Run the reverse process for structures of equal atom count.
+
+    Species that `conditions` gives are in place from the start; a required one is given to one atom and the model
+    completes the rest around it. Costs `config.steps` network evaluations (twice that with the corrector), and
+    one more an atom for species that are revealed before the geometry starts.
+    """
+    device = next(model.network.parameters()).device
+    n_atoms = seeds[0].n_atoms
+    process = model.process
+
+    def stack(name: str) -> Tensor:
+        return torch.stack([getattr(seed, name) for seed in seeds]).to(device)
+
+    shakes, strains, corrections = stack("shakes"), stack("strains"), stack("corrections")
+    tokens = torch.full((len(seeds), n_atoms), process.mask, device=device)
+    given = torch.tensor(conditions.species(n_atoms), dtype=torch.long, device=device)
+    tokens[:, : len(given)] = given
+    barred = torch.ones(len(model.elements), dtype=torch.bool, device=device)
+    barred[list(conditions.allowed)] = False
+    reveal_time, choice = absorbing.one_at_a_time(stack("order")), stack("choice")
+
+    def evaluate(state: State, t: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Score, sigma, velocity and drawn species at geometry time t."""
+        lattice = decode(process.scale.restore(state.components, n_atoms))
+        time = torch.full((len(seeds),), t, dtype=state.frac.dtype, device=device)
+        score, velocity, logits = model.network(state.tokens, state.frac, state.components, lattice, time)
+        sigma = process.sigma(time, n_atoms)[:, None, None]
+        drawn = absorbing.draw(logits.masked_fill(barred, -torch.inf), config.temperature, choice)
+        return score * process.score_norm(sigma), sigma, velocity, drawn
+
+    def predict(state: State, step: int, t: float, t_next: float) -> State:
+        score, sigma, velocity, drawn = evaluate(state, t)
+        after = process.sigma(torch.full_like(sigma, t_next), n_atoms) if t_next > 0 else torch.zeros_like(sigma)
+        drift = 1 + config.anti_annealing * (1 - t)
+        frac = wrapped_normal.reverse_step(
+            state.frac, score, sigma, after, config.noise * shakes[:, step], drift if t_next > 0 else 1.0
+        )
+        components = process.lattice_noise.reverse_step(
+            state.components,
+            velocity,
+            torch.full_like(velocity, t),
+            torch.full_like(velocity, t_next),
+            config.noise * strains[:, step],
+        )
+        species_time = max(0.0, (t_next - 1 + config.species_finish) / config.species_finish)
+        revealed = absorbing.reveal(state.tokens, drawn, reveal_time, species_time, process.mask)
+        return State(revealed, frac, components)
+
+    def correct(state: State, step: int, t: float) -> State:
+        score, sigma, _, _ = evaluate(state, t)
+        frac = wrapped_normal.langevin_step(state.frac, score, sigma, config.corrector_step, corrections[:, step])
+        return State(state.tokens, frac, state.components)
+
+    state = State(tokens, stack("frac"), stack("strain"))
+    if config.species_finish == 1.0:
+        for k in range(n_atoms, 0, -1):
+            if not bool((state.tokens == process.mask).any()):
+                break
+            drawn = evaluate(state, 1.0)[3]
+            revealed = absorbing.reveal(state.tokens, drawn, reveal_time, (k - 0.5) / n_atoms, process.mask)
+            state = State(revealed, state.frac, state.components)
+    for following in predictor_corrector(
+        state, time_grid(config.steps).tolist(), predict, correct if config.corrector else None
+    ):
+        state = following
+    lattice = decode(process.scale.restore(state.components, n_atoms)).cpu()
+    numbers = torch.tensor(model.elements)[state.tokens.cpu()]
+    frac = state.frac.cpu()
+    return [Sample(seed.index, seed.attempt, numbers[row], frac[row], lattice[row]) for row, seed in enumerate(seeds)]

@@ -1,0 +1,91 @@
+"""`sorbus evaluate`: the field's metrics of generated crystals, each with its protocol."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pymatgen.core import Structure
+from scipy.stats import wasserstein_distance
+
+from gen.crystals import symmetry
+from gen.evaluation import composition, novelty, validity
+from gen.evaluation.metric import Metric
+from gen.evaluation.reference import Reference
+from potentials.errors import InputError
+
+SYMPREC = 0.1  # Å
+
+
+def evaluate_crystals(
+    structures: Sequence[Structure],
+    reference: Reference | None = None,
+    training: Sequence[Structure] | None = None,
+) -> list[Metric]:
+    """Validity, uniqueness, symmetry, and (with a reference) novelty and distribution distances.
+
+    Args:
+        structures: generated crystals, the invalid ones included.
+        reference: of a checkpoint (`read_reference`): novelty by fingerprint, distances to the held-out set.
+        training: training structures, if at hand: novelty by structure matching as well.
+
+    Raises:
+        InputError: no structures.
+    """
+    if not structures:
+        raise InputError("no structures to evaluate: give at least one")
+    count = f"n = {len(structures)}"
+    structural = np.array([validity.is_structure_valid(s) for s in structures])
+    smact = np.array([composition.is_smact_valid(s.composition) for s in structures])
+    neutral = np.array([composition.is_charge_neutral(s.composition) for s in structures])
+    unique = np.array(novelty.unique_flags(structures))
+    groups = np.array([space_group(s) for s in structures])
+    rule = f"CDVAE rule: pure element or all-metal alloy, or charge neutral and Pauling; table {composition.TABLE}"
+    metrics = [
+        _share("structural_validity", structural, f"{validity.PROTOCOL}; {count}"),
+        _share("smact_validity", smact, f"{rule}; {count}"),
+        _share(
+            "charge_neutral_strict",
+            neutral,
+            f"neutral by some listed oxidation states, alloys not exempt, no Pauling test; "
+            f"table {composition.TABLE}; {count}",
+        ),
+        _share("valid", structural & smact, f"structural and SMACT validity; {count}"),
+        _share("unique", unique, f"matches no earlier one; {novelty.MATCHER}; {count}"),
+        _share("not_p1", groups > 1, f"spglib space group above 1 at symprec {SYMPREC} Å, as generated; {count}"),
+    ]
+    if reference is not None:
+        metrics += _against(reference, structures, count)
+    if training is not None:
+        flags = np.array(novelty.novel_flags_by_matching(structures, training))
+        protocol = f"matches none of {len(training)} training structures; {novelty.MATCHER}; {count}"
+        metrics.append(_share("novel_by_matching", flags, protocol))
+    return metrics
+
+
+def space_group(structure: Structure, symprec: float = SYMPREC) -> int:
+    """International number of the space group within `symprec` Å; 1 where spglib finds none."""
+    numbers = np.array([site.specie.Z for site in structure])
+    return symmetry.space_group((structure.lattice.matrix, structure.frac_coords, numbers), symprec) or 1
+
+
+def _against(reference: Reference, structures: Sequence[Structure], count: str) -> list[Metric]:
+    novel = np.array(novelty.novel_flags(structures, reference))
+    new_formula = np.array([s.composition.reduced_formula not in reference.training for s in structures])
+    trained = f"{sum(len(v) for v in reference.training.values())} training crystals"
+    held_out = f"Wasserstein-1 distance to {len(reference.density)} held-out crystals"
+    density = wasserstein_distance([s.density for s in structures], reference.density)
+    elements = wasserstein_distance([len(s.composition) for s in structures], reference.elements)
+    tolerance = f"{novelty.VOLUME_TOLERANCE:.0%}"
+    return [
+        _share(
+            "novel",
+            novel,
+            f"no crystal of equal reduced formula and volume per atom within {tolerance} among {trained}; {count}",
+        ),
+        _share("new_formula", new_formula, f"reduced formula not among {trained}; {count}"),
+        Metric("wasserstein_density", float(density), "g/cm^3", f"{held_out}; {count}"),
+        Metric("wasserstein_elements", float(elements), "elements", f"{held_out}; {count}"),
+    ]
+
+
+def _share(name: str, flags: np.ndarray, protocol: str) -> Metric:
+    return Metric(name, float(np.mean(flags)), "fraction", protocol)
