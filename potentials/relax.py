@@ -1,9 +1,9 @@
 """Relaxation of many structures at once: positions and, if wanted, cells.
 
-Systems share force calls, nothing else. Each has its own optimiser state and convergence test; a finished one leaves the
-batch and a waiting one takes its place. A system that breaks (non-finite numbers, exploding cell, atoms
-on top of each other, an element the potential does not know) is marked failed with the reason and keeps its
-last sane geometry; the rest go on.
+Systems share force calls, nothing else. Each has its own optimiser state and convergence test; a finished one leaves
+the batch and a waiting one takes its place. A system that breaks (non-finite numbers, exploding cell, atoms on top of
+each other, an element the potential does not know) is marked failed with the reason and keeps its last sane geometry;
+the rest go on.
 """
 
 import difflib
@@ -21,15 +21,11 @@ from tqdm import tqdm
 from potentials.atom_graph import AtomGraph, collate, graph_from, make_graph, with_geometry
 from potentials.cell_filter import displace, generalised_forces, lay_out
 from potentials.errors import InputError, SorbusError
-from potentials.gate import DEFAULT_LIMITS, GateLimits, geometry_fault, place_fault
-from potentials.neighbours import bulk_heights
+from potentials.explosions import answer_explosions, geometry_explosions, largest_forces
+from potentials.gate import DEFAULT_LIMITS, GateLimits, geometry_fault
 from potentials.optimizers import OPTIMIZERS, Optimizer, join_systems, keep_systems
 from potentials.potential import Potential, PotentialOutput, load_potential
 
-MAX_FORCE = 1e4  # eV/Å; beyond it a model is far outside anything it has learned
-MAX_VOLUME_RATIO = 5.0  # of the volume to the initial one, either way
-MAX_ENERGY_DROP = 30.0  # eV per atom below the start; no relaxation releases more, but holes of a model do
-GATE_EVERY = 10  # steps between full checks of the distances
 _MODEL_ERRORS = (SorbusError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 
 
@@ -133,16 +129,16 @@ def _drive(
     """Move all runs until each is done; yields each with the reason if it failed."""
     active: list[_Run] = []
     state = optimizer.init(0, 0)
-    batch = None
+    batch: Any = None
     while active or waiting:
         joined = _refill(active, waiting, max_atoms)
         if joined:
             rows = sum(run.graph.num_nodes + 3 for run in joined)
             state = join_systems(optimizer, state, optimizer.init(rows, len(joined)))
             batch = _grow(batch, joined)
-        assert batch is not None
         layout = lay_out(batch, variable_cell=criteria.variable_cell)
-        done: dict[int, str | None] = dict(_explosions(active, batch, criteria))
+        volumes, steps = [run.volume for run in active], [run.steps for run in active]
+        done: dict[int, str | None] = dict(geometry_explosions(batch, volumes, steps, criteria.limits))
         output = PotentialOutput()
         if not done:
             output, faults = _evaluate(model, batch, stress=criteria.variable_cell)
@@ -204,55 +200,26 @@ def _shrink(batch: Batch, stay: Tensor) -> Batch | None:
     return collate(kept) if kept else None
 
 
-def _explosions(active: list[_Run], batch: Batch, criteria: _Criteria) -> dict[int, str]:
-    """Systems a step has made unfit for a neighbour list, with the reason."""
-    faults: dict[int, str] = {}
-    finite = torch.isfinite(batch.cell).flatten(1).all(1)
-    finite[batch.batch[~torch.isfinite(batch.positions).all(1)]] = False
-    heights = bulk_heights(batch.cell).amin(1)
-    volumes = torch.linalg.det(batch.cell).abs()
-    numbers = zip(finite.tolist(), heights.tolist(), volumes.tolist(), strict=True)
-    for k, (run, (sound, height, volume)) in enumerate(zip(active, numbers, strict=True)):
-        ratio = volume / run.volume if run.volume else 1.0
-        if not sound:
-            faults[k] = f"positions became non-finite in step {run.steps}: start from a saner geometry"
-        elif run.volume and height < criteria.limits.min_height:
-            limit = criteria.limits.min_height
-            faults[k] = (
-                f"cell height fell to {height:.3g} Å, below {limit:g} Å, in step {run.steps}: the cell collapsed"
-            )
-        elif not 1 / MAX_VOLUME_RATIO < ratio < MAX_VOLUME_RATIO:
-            faults[k] = (
-                f"volume went to {ratio:.3g} times the initial one in step {run.steps}: the structure came apart"
-            )
-        elif run.steps and run.steps % GATE_EVERY == 0:
-            graph = batch[k]
-            fault = geometry_fault(graph.numbers, graph.positions, graph.cell, graph.pbc, criteria.limits)
-            if fault:
-                faults[k] = place_fault(fault, f"step {run.steps}")
-    return faults
-
-
 def _evaluate(model: Potential, batch: Batch, *, stress: bool) -> tuple[PotentialOutput, dict[int, str]]:
     """One force call on the CPU in double precision, or the systems that make it fail.
 
-    Where the batch fails as a whole, each system is tried alone, so that one culprit does not stop the rest.
+    Where the batch fails as a whole each system is tried alone, so that one culprit, or a lack of memory for
+    all at once, does not stop the rest.
     """
     try:
         output = model(batch, stress=stress)
     except _MODEL_ERRORS as error:
         if batch.num_graphs == 1:
             return PotentialOutput(), {0: _sentence(error)}
-        faults = {}
-        for k in range(batch.num_graphs):
-            _, fault = _evaluate(model, collate([batch[k]]), stress=stress)
-            if fault:
-                faults[k] = fault[0]
-        # None fails alone, so together they are too many: give up the largest and go on with the others.
-        if not faults:
-            largest = int(torch.argmax(batch.ptr[1:] - batch.ptr[:-1]))
-            faults[largest] = f"the batch failed though each system alone does not: {_sentence(error)}"
-        return PotentialOutput(), faults
+        alone = [_evaluate(model, collate([batch[k]]), stress=stress) for k in range(batch.num_graphs)]
+        faults = {k: fault[0] for k, (_, fault) in enumerate(alone) if fault}
+        if faults:
+            return PotentialOutput(), faults
+        output = PotentialOutput(
+            energy=torch.cat([part["energy"] for part, _ in alone]),
+            forces=torch.cat([part["forces"] for part, _ in alone]),
+            stress=torch.cat([part["stress"] for part, _ in alone]),
+        )
     return (
         PotentialOutput(
             energy=output["energy"].cpu().double(),
@@ -265,54 +232,34 @@ def _evaluate(model: Potential, batch: Batch, *, stress: bool) -> tuple[Potentia
 
 def _judge(active: list[_Run], batch: Batch, output: PotentialOutput, criteria: _Criteria) -> dict[int, str | None]:
     """Record what the model said of every system; returns those that are done, with the reason if they failed."""
-    force = output["forces"].norm(dim=1)
-    fmax = force.new_zeros(len(active)).scatter_reduce_(0, batch.batch, force, "amax").tolist()
-    smax = output["stress"].abs().flatten(1).amax(1).tolist()
-    finite = torch.isfinite(output["energy"]) & torch.isfinite(output["stress"]).flatten(1).all(1)
-    finite[batch.batch[~torch.isfinite(force)]] = False
-    done: dict[int, str | None] = {}
-    for k, (run, energy) in enumerate(zip(active, output["energy"].tolist(), strict=True)):
-        if not finite[k]:
-            done[k] = f"the potential returned non-finite values in step {run.steps}: start from a saner geometry"
+    energy, forces, stress = output["energy"], output["forces"], output["stress"]
+    steps, initial = [run.steps for run in active], [run.initial_energy for run in active]
+    done: dict[int, str | None] = dict(answer_explosions(batch, energy, forces, stress, initial, steps))
+    fmax, smax = largest_forces(batch, forces).tolist(), stress.abs().flatten(1).amax(1).tolist()
+    for k, run in enumerate(active):
+        if k in done:
             continue
-        per_atom = 0.0 if run.initial_energy is None else (run.initial_energy - energy) / run.graph.num_nodes
-        if fmax[k] > MAX_FORCE:
-            done[k] = (
-                f"a force of {fmax[k]:.3g} eV/Å exceeds {MAX_FORCE:g} eV/Å in step {run.steps}: atoms are too close"
-            )
-            continue
-        if per_atom > MAX_ENERGY_DROP:
-            done[k] = (
-                f"the energy fell by {per_atom:.3g} eV per atom by step {run.steps}, more than {MAX_ENERGY_DROP:g} eV: "
-                "the potential is not valid here"
-            )
-            continue
-        start, stop = int(batch.ptr[k]), int(batch.ptr[k + 1])
-        run.positions, run.cell = batch.positions[start:stop], batch.cell[k]
-        run.energy, run.fmax = energy, fmax[k]
+        run.positions, run.cell = batch.positions[batch.ptr[k] : batch.ptr[k + 1]], batch.cell[k]
+        run.energy, run.fmax = float(energy[k]), fmax[k]
         run.smax = smax[k] if criteria.variable_cell and run.volume else None
-        run.initial_energy = energy if run.initial_energy is None else run.initial_energy
-        if (
-            fmax[k] <= criteria.fmax and (run.smax is None or run.smax <= criteria.smax)
-        ) or run.steps >= criteria.max_steps:
+        run.initial_energy = run.energy if run.initial_energy is None else run.initial_energy
+        if _converged(run, criteria) or run.steps >= criteria.max_steps:
             done[k] = None
     return done
 
 
+def _converged(run: _Run, criteria: _Criteria) -> bool:
+    return run.fmax is not None and run.fmax <= criteria.fmax and (run.smax is None or run.smax <= criteria.smax)
+
+
 def _finish(run: _Run, system: Any, criteria: _Criteria, failure: str | None) -> Relaxed:
-    converged = (
-        failure is None
-        and run.fmax is not None
-        and run.fmax <= criteria.fmax
-        and (run.smax is None or run.smax <= criteria.smax)
-    )
     volume = abs(float(torch.linalg.det(run.cell)))
     return Relaxed(
         structure=with_geometry(system, run.positions.numpy(), run.cell.numpy()),
         energy=run.energy,
         initial_energy=run.initial_energy,
         steps=run.steps,
-        converged=converged,
+        converged=failure is None and _converged(run, criteria),
         fmax=run.fmax,
         smax=run.smax,
         volume_change=volume / run.volume - 1 if run.volume else None,
@@ -321,14 +268,13 @@ def _finish(run: _Run, system: Any, criteria: _Criteria, failure: str | None) ->
 
 
 def _check_settings(fmax: float, smax: float, max_steps: int, optimizer: str, max_atoms: int) -> None:
-    for name, value in (("fmax", fmax), ("smax", smax)):
+    for name, value, example in (("fmax", fmax, "0.05"), ("smax", smax, "1e-3")):
         if not value > 0:
-            raise InputError(
-                f"{name} = {value} is not positive: give a threshold such as {0.05 if name == 'fmax' else 1e-3}"
-            )
-    for name, count in (("max_steps", max_steps), ("max_atoms_per_batch", max_atoms)):
-        if count < (0 if name == "max_steps" else 1):
-            raise InputError(f"{name} = {count} is too small: give a positive number")
+            raise InputError(f"{name} = {value} is not positive: give a threshold such as {example}")
+    if max_steps < 0:
+        raise InputError(f"max_steps = {max_steps} is negative: give 0 or more")
+    if max_atoms < 1:
+        raise InputError(f"max_atoms_per_batch = {max_atoms} is below 1: give a number of atoms such as 400")
     if optimizer not in OPTIMIZERS:
         nearest = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(OPTIMIZERS)}"
