@@ -6,9 +6,11 @@ import numpy as np
 from pymatgen.core import Structure
 
 from potentials.errors import InputError
+from screening.adsorption.environment_charges import environment_charges, unreferenced_elements
 from screening.adsorption.eqeq import eqeq_charges
 
 NEUTRAL_WITHIN = 0.1  # e a cell; published charges are rounded, more than this is a mistake
+PLAUSIBLE_CHARGE = 4.0  # e; the largest DDEC charge in 2,535 frameworks is 2.99 e, of uranium
 
 
 def framework_charges(
@@ -30,11 +32,22 @@ def framework_charges(
         return neutral(np.array(given, dtype=float), "the charges given with the structure"), "given"
     if fixed is not None:
         return neutral(np.array([fixed[element] for element in elements]), "the force field's charges"), "force-field"
-    if method == "eqeq":
-        return eqeq_charges(structure, elements), "EQeq"
-    from screening.adsorption.environment_charges import environment_charges
-
-    return environment_charges(structure, elements), "environment"
+    if method == "environment":
+        unreferenced = unreferenced_elements(elements)
+        if not unreferenced:
+            charges, unseen = environment_charges(structure, elements)
+            return charges, f"environment ({unseen:.0%} of atoms bonded in a way never seen)"
+        label = f"EQeq (no reference charges for {', '.join(unreferenced)})"
+    else:
+        label = "EQeq"
+    charges = eqeq_charges(structure, elements)
+    largest = int(np.abs(charges).argmax())
+    if abs(charges[largest]) > PLAUSIBLE_CHARGE:
+        raise InputError(
+            f"charge equilibration gives {elements[largest]} {charges[largest]:+.1f} e, beyond "
+            f"{PLAUSIBLE_CHARGE:g} e: give the structure charges of its own"
+        )
+    return charges, label
 
 
 def neutral(charges: np.ndarray, what: str) -> np.ndarray:

@@ -69,7 +69,9 @@ def build_system(
     """
     raspalib = load_raspalib()
     parameters = host.force_field.parameters(set(host.elements))
-    pseudo_atoms, lennard_jones, types = [], [], {}
+    pseudo_atoms: list[Any] = []
+    lennard_jones: list[Any] = []
+    types: dict[str, int] = {}
     for element, (epsilon, sigma) in parameters.items():
         types[element] = len(pseudo_atoms)
         mass = float(_atomic_mass(element))
