@@ -5,6 +5,7 @@ import re
 
 _SYMBOLS = {"co2": "CO2", "n2": "N2", "h2o": "H2O", "ch4": "CH4", "o2": "O2", "h2": "H2", "ar": "Ar"}
 _CAPITALS = {"pld", "lcd", "vsa", "tsa", "psa", "dac", "rmsd"}
+_UNIT_ENDING = re.compile(r"_(angstrom|g_cm3|m2_g|m2_cm3|ev_atom|kj_mol)$")  # the unit stands beside the label
 _CONDITION = re.compile(r"([0-9.]+)(K|bar|Pa|kPa|mbar|ppm)")
 
 
@@ -32,7 +33,7 @@ def with_error(value: float | None, std: float | None = None) -> str:
 def label(name: str) -> str:
     """`co2_uptake_0.15bar_298K` as `CO2 uptake, 0.15 bar, 298 K`."""
     words, conditions = [], []
-    for word in name.split("_"):
+    for word in _UNIT_ENDING.sub("", name).split("_"):
         condition = _CONDITION.fullmatch(word)
         if condition:
             conditions.append(f"{condition.group(1)} {condition.group(2)}")

@@ -36,7 +36,7 @@ def test_the_csv_holds_every_number_with_unit_and_error(tmp_path, example):
         assert (int(row["rank_p05"]), int(row["rank_p95"])) == entry.rank_interval
         assert json.loads(row["provenance"]) == dict(entry.candidate.provenance)
         assert (tmp_path / row["cif"]).exists()
-    assert "pld_std [Å]" not in rows[0]  # no candidate has an error for it
+    assert "pld_angstrom_std [Å]" not in rows[0]  # no candidate has an error for it
 
 
 def test_every_cif_is_the_structure_that_was_ranked(tmp_path, example):
@@ -143,5 +143,6 @@ def test_numbers_carry_the_figures_their_error_allows(value, std, text):
 def test_labels_are_read_by_people():
     assert label("co2_uptake_0.15bar_298K") == "CO2 uptake, 0.15 bar, 298 K"
     assert label("co2_n2_selectivity_298K") == "CO2/N2 selectivity, 298 K"
-    assert label("pld") == "PLD"
+    assert label("pld_angstrom") == "PLD"
+    assert label("vsa_working_capacity") == "VSA working capacity"
     assert label("void_fraction") == "Void fraction"
