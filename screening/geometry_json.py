@@ -63,7 +63,7 @@ def decode_structure(value: Mapping[str, Any]) -> Structure:
             site_properties=value.get("site_properties"),
             properties=value.get("properties"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # pymatgen raises whatever comes first
         raise InputError(f"a stored structure cannot be read ({error!r}): the store is damaged") from error
 
 
@@ -76,7 +76,7 @@ def formula_columns(structure: Structure) -> dict[str, Any]:
         divisor = reduce(math.gcd, [round(count) for count in counts])
         texts = ["" if round(count) == divisor else str(round(count) // divisor) for count in counts]
     else:  # partial occupancies: no whole-number formula exists
-        texts = [f"{count:g}" for count in counts]
+        texts = ["" if count == 1 else f"{count:g}" for count in counts]
     return {
         "chemical_formula_reduced": "".join(map("".join, zip(elements, texts, strict=True))),
         "elements": elements,
