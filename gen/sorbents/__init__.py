@@ -1,0 +1,1 @@
+"""Sorbent frameworks: nets, building blocks, their assembly, and proposers over them."""
