@@ -54,9 +54,7 @@ def main() -> None:
     )
     sha = sha256_file(data_root() / HENRY_ARCHIVE)
     rank, median, close = _agreement(ours, reference)
-    print(
-        f"ours with DDEC against published with DDEC: rank {rank:.3f}, median factor {median:.3f}, {close:.0%} within 1.5"
-    )
+    print(f"ours against published, DDEC charges: rank {rank:.3f}, median factor {median:.3f}, {close:.0%} within 1.5")
     record(
         id="S4a",
         value=rank,
