@@ -82,8 +82,7 @@ class TrainConfig(Config):
 class CrystalTrainingConfig(Config):
     """`sorbus train crystals`."""
 
-    name: str = "crystals"
-    output: str = "runs/train"  # the run lives in <output>/<name>
+    out: str = "runs/train/crystals"  # checkpoints, metrics.jsonl and the finished model
     data: DataConfig = DataConfig()
     network: NetworkConfig = NetworkConfig()
     process: ProcessConfig = ProcessConfig()

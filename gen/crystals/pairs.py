@@ -11,6 +11,8 @@ from torch import Tensor
 
 from gen.diffusion.wrapped_normal import nearest
 
+HOME = 13  # index of the zero translation in `image_shifts`
+FAR = 1e3  # Å, out of reach of every feature
 DIRECTION_WIDTHS = (0.7, 1.2, 2.0, 3.5)  # Å, ranges over which neighbours pull on a coordinate
 
 
@@ -81,32 +83,28 @@ def _image_sums(
         of the shortest vector with the lattice vectors, and distance-weighted pulls in units of their range.
     """
     folded = nearest(difference)
-    home = folded @ lattice  # [B, P, 3] Å
+    shifts = image_shifts(folded)
+    vectors = (folded @ lattice).unsqueeze(2) + (shifts @ lattice).unsqueeze(1)  # [B, P, 27, 3] Å
+    # an atom is not its own neighbour; its home image is the middle of 27
+    alone = torch.zeros(len(itself), len(shifts), dtype=torch.bool, device=folded.device)
+    alone[:, HOME] = itself
+    squared = (vectors**2).sum(-1).masked_fill(alone, FAR**2)  # [B, P, 27] Å^2
+    distance = squared.sqrt()
+
     spacing = cutoff / radial
-    centres = torch.arange(1, radial + 1, dtype=home.dtype, device=home.device)
-    widths = torch.tensor(DIRECTION_WIDTHS, dtype=home.dtype, device=home.device)
-    shells = home.new_zeros(*home.shape[:2], radial)
-    pulls = home.new_zeros(*home.shape[:2], 3, len(widths))
-    shortest = home.new_full(home.shape[:2], float("inf"))
-    toward = torch.zeros_like(home)
-    # image by image: the whole [B, P, 27, R] tensor would not fit the processor's cache
-    for shift in image_shifts(home):
-        vector = home + (shift @ lattice).unsqueeze(1)
-        distance = vector.norm(dim=-1)
-        if not shift.any():
-            distance = distance.masked_fill(itself, 1e3)
-        shells = shells + torch.exp(-((distance.unsqueeze(-1) / spacing - centres) ** 2))
-        weight = torch.exp(-0.5 * (distance.unsqueeze(-1) / widths) ** 2)  # [B, P, W]
-        pulls = pulls + (folded + shift).unsqueeze(-1) * weight.unsqueeze(-2)
-        closer = distance < shortest
-        toward = torch.where(closer.unsqueeze(-1), vector, toward)
-        shortest = torch.where(closer, distance, shortest)
-    lengths = lattice.norm(dim=-1)  # [B, 3] Å
+    centres = torch.arange(1, radial + 1, dtype=folded.dtype, device=folded.device)
+    shells = torch.exp(-((distance.unsqueeze(-1) / spacing - centres) ** 2)).sum(2)  # [B, P, R]
+    widths = torch.tensor(DIRECTION_WIDTHS, dtype=folded.dtype, device=folded.device)
+    weights = torch.exp(squared.unsqueeze(-1) * (-0.5 / widths**2))  # [B, P, 27, W]
+    pulls = folded.unsqueeze(-1) * weights.sum(2).unsqueeze(-2) + torch.einsum("sd,bpsw->bpdw", shifts, weights)
+
+    shortest, index = distance.min(dim=2)
+    toward = vectors.gather(2, index[..., None, None].expand(*index.shape, 1, 3)).squeeze(2)
     toward = toward / shortest.clamp_min(1e-3).unsqueeze(-1)
-    # an atom and its own image lie in opposite directions at once: no direction
-    angles = torch.einsum("bpc,bac->bpa", toward, lattice / lengths.unsqueeze(-1)).masked_fill(
-        itself.unsqueeze(-1), 0.0
-    )
+    lengths = lattice.norm(dim=-1)  # [B, 3] Å
+    angles = torch.einsum("bpc,bac->bpa", toward, lattice / lengths.unsqueeze(-1))
+    # an atom's own images lie in opposite directions at once: no direction
+    angles = angles.masked_fill(itself.unsqueeze(-1), 0.0)
     scaled = pulls * lengths[:, None, :, None] / widths
     even = torch.cat([shells, (shortest / 3.0).clamp_max(4.0).unsqueeze(-1)], dim=-1)
     return even, torch.cat([angles.unsqueeze(-1), scaled], dim=-1)

@@ -1,37 +1,47 @@
 """`sorbus evaluate`: the field's metrics of generated crystals, each with its protocol."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from pymatgen.core import Structure
 from scipy.stats import wasserstein_distance
 
+import gen
 from gen.crystals import symmetry
 from gen.evaluation import composition, novelty, validity
 from gen.evaluation.metric import Metric
-from gen.evaluation.reference import Reference
+from gen.evaluation.reference import Reference, read_reference
 from potentials.errors import InputError
 
 SYMPREC = 0.1  # Å
+WEIGHTS = Path(gen.__file__).parent / "weights"
 
 
 def evaluate_crystals(
     structures: Sequence[Structure],
-    reference: Reference | None = None,
+    reference: Reference | str | None = "crystals",
     training: Sequence[Structure] | None = None,
 ) -> list[Metric]:
     """Validity, uniqueness, symmetry, and (with a reference) novelty and distribution distances.
 
     Args:
         structures: generated crystals, the invalid ones included.
-        reference: of a checkpoint (`read_reference`): novelty by fingerprint, distances to the held-out set.
+        reference: what novelty (by fingerprint) and distances are measured against: shipped weights by name, a
+            checkpoint folder, a `Reference`, or None to leave them out.
         training: training structures, if at hand: novelty by structure matching as well.
 
     Raises:
-        InputError: no structures.
+        InputError: no structures, a disordered one, or no such reference.
     """
     if not structures:
         raise InputError("no structures to evaluate: give at least one")
+    for position, structure in enumerate(structures):
+        if not structure.is_ordered:
+            raise InputError(f"structure {position} ({structure.formula}) is disordered: order or drop it")
+    if isinstance(reference, str):
+        shipped = WEIGHTS / reference
+        reference = read_reference(shipped if shipped.is_dir() else reference)
     count = f"n = {len(structures)}"
     structural = np.array([validity.is_structure_valid(s) for s in structures])
     smact = np.array([composition.is_smact_valid(s.composition) for s in structures])

@@ -1,0 +1,115 @@
+"""The state of a training run on disk: one file, so that weights, moments and update number never disagree."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from gen.crystals.network import CrystalNetwork
+from potentials.errors import InputError
+from potentials.files import write_atomic
+
+STATE = "state.safetensors"
+METRICS = "metrics.jsonl"
+
+
+@dataclass
+class RunState:
+    """Everything that changes while a network is trained."""
+
+    network: CrystalNetwork
+    optimizer: torch.optim.AdamW
+    ema: dict[str, Tensor]  # running average of the weights, by name
+    step: int = 0  # updates done
+    seconds: float = 0.0  # spent training, over all resumptions
+
+    @torch.no_grad()
+    def average(self, decay: float) -> None:
+        """Move the averaged weights towards the current ones."""
+        for name, value in self.network.state_dict().items():
+            self.ema[name].lerp_(value, 1 - decay)
+
+    def averaged_network(self) -> CrystalNetwork:
+        """A copy of the network with the averaged weights, ready to evaluate."""
+        network = CrystalNetwork(self.network.config, self.network.species_head.out_features)
+        network.load_state_dict(self.ema)
+        return network.to(next(self.network.parameters()).device).eval()
+
+
+def save_state(folder: Path, state: RunState, fingerprint: str) -> None:
+    """Write the state atomically.
+
+    Raises:
+        InputError: the folder cannot be written; the state of the last checkpoint is intact.
+    """
+    tensors = {f"weights.{name}": value for name, value in state.network.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in state.ema.items()}
+    for name, parameter in state.network.named_parameters():
+        for key, value in state.optimizer.state[parameter].items():
+            tensors[f"adam.{key}.{name}"] = torch.as_tensor(value)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"step": str(state.step), "seconds": str(state.seconds), "fingerprint": fingerprint}
+    write_atomic(folder / STATE, save(tensors, metadata=metadata))
+
+
+def restore_state(folder: Path, state: RunState, fingerprint: str) -> None:
+    """Continue from the folder's checkpoint, if it holds one; later metrics are dropped, they will be made again.
+
+    Raises:
+        InputError: the checkpoint is damaged, or of a run whose configuration or data differ.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return
+    try:
+        with safetensors.safe_open(path, framework="pt") as archive:
+            metadata = archive.metadata() or {}
+        tensors = load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} is damaged ({error}): start over") from None
+    if metadata.get("fingerprint") != fingerprint:
+        raise InputError(f"{path} belongs to another configuration or data set: choose another `out`, or start over")
+    weights = {name.removeprefix("weights."): v for name, v in tensors.items() if name.startswith("weights.")}
+    state.network.load_state_dict(weights)
+    for name in state.ema:
+        state.ema[name].copy_(tensors[f"ema.{name}"])
+    moments = {
+        index: {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        for index, (name, _) in enumerate(state.network.named_parameters())
+    }
+    options = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": moments, "param_groups": options})
+    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+    _forget_metrics_after(folder / METRICS, state.step)
+
+
+def discard_state(folder: Path) -> None:
+    """Forget a run, so that the next starts over."""
+    for name in (STATE, METRICS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def append_metrics(folder: Path, values: dict[str, Any], step: int) -> None:
+    """Add a line to `metrics.jsonl`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    path = folder / METRICS
+    try:
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"update": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}: free some space and run again to resume") from None
+
+
+def _forget_metrics_after(path: Path, step: int) -> None:
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        whole = [line for line in lines if line.endswith("}")]  # a killed run may have torn the last
+        write_atomic(path, "".join(f"{line}\n" for line in whole if json.loads(line)["update"] <= step))
