@@ -37,6 +37,9 @@ def run_stage(
             `max_attempts` worker deaths.
         max_attempts: worker deaths that poison a subject, those of earlier drivers included.
         beat: called at least once a second with the number of running tasks.
+
+    Raises:
+        InputError: a worker found the disk full or read-only, or the store did.
     """
     queue = deque(groups)
     deaths = store.deaths(stage)
@@ -47,6 +50,8 @@ def run_stage(
         subjects = outcome.task.subjects
         seconds = time.monotonic() - begun.pop(subjects)
         error = None if outcome.answer is None else outcome.answer.get("error")
+        if outcome.answer is not None and outcome.answer.get("machine"):
+            raise InputError(f"stage {stage}: {error}: free some space, then run the same command to go on")
         if outcome.answer is not None and error is None:
             commit(outcome.task, outcome.answer)
         elif len(subjects) > 1:

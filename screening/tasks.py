@@ -4,6 +4,8 @@
 pool or a cluster. An exception of an evaluator is an answer (`{"error": ...}`), not a broken worker.
 """
 
+import contextlib
+import errno
 import json
 import sys
 import time
@@ -22,6 +24,8 @@ from screening.evaluators import evaluator_settings, resolve
 from screening.geometry_json import decode_structure, encode_structure, formula_columns, plain
 
 Payload = dict[str, Any]
+
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 PROPOSER_LOADER = "gen.proposers:load_proposer"
 
@@ -44,17 +48,21 @@ def run_task(task: Payload) -> Payload:
             `candidates`), `check_proposer` or `check_evaluator` (load and check, do nothing).
 
     Returns:
-        The answer of that kind with `wall_seconds`, or `{"error": sentence, "wall_seconds": ...}`.
+        The answer of that kind with `wall_seconds`, or `{"error": sentence, "wall_seconds": ...}`; with
+        `"machine": True` when the disk is at fault, not the candidate.
     """
     start = time.perf_counter()
     try:
-        answer = _KINDS[task["kind"]](task)
+        answer: Payload = _KINDS[task["kind"]](task)
     except SorbusError as error:
         answer = {"error": str(error)}
     except Exception as error:  # a broken evaluator costs its candidate, not the campaign
-        print(f"\n{task['kind']} {task.get('stage', '')} {task.get('subject', '')}", file=sys.stderr)
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log may be what fills the disk
+            print(f"\n{task['kind']} {task.get('stage', '')} {task.get('subject', '')}", file=sys.stderr)
+            traceback.print_exc()
         answer = {"error": f"{type(error).__name__}: {_one_line(error)}"}
+        if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+            answer["machine"] = True
     answer["wall_seconds"] = time.perf_counter() - start
     return answer
 

@@ -64,6 +64,7 @@ class ProbeSettings(Config):
     die_once_on: tuple[int, ...] = ()  # the same, but only the first time
     hang_on: tuple[int, ...] = ()  # indices on which a compiled call never returns
     raise_on: tuple[int, ...] = ()
+    full_disk_on: tuple[int, ...] = ()  # once
     reject_on: tuple[int, ...] = ()
     move: bool = False  # give back a strained structure
     child: bool = False  # leave a process of our own behind, as some simulation codes do
@@ -79,6 +80,8 @@ def evaluate_probe(candidate: Candidate, settings: ProbeSettings, seed: int) -> 
         os.kill(os.getpid(), signal.SIGKILL)
     if candidate.index in settings.hang_on:
         ctypes.PyDLL(None).pause()  # keeps the interpreter lock: no Python timeout can fire
+    if candidate.index in settings.full_disk_on and runs == 1:
+        Path("/dev/full").write_text("x")
     if candidate.index in settings.raise_on:
         raise ZeroDivisionError("no atoms left")
     rng = np.random.default_rng(seed)

@@ -250,6 +250,14 @@ def test_a_batch_evaluator_that_dies_stops_the_campaign_which_can_go_on(tmp_path
         assert len(store.survivors()) == 6
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_not_a_candidates_fault(tmp_path: Path) -> None:
+    config = make_config([{"evaluator": "probe", "settings": {"folder": str(tmp_path), "full_disk_on": [2]}}])
+    with pytest.raises(InputError, match=r"stage probe: OSError: .*No space left on device: free some space"):
+        run(config, tmp_path / "run")
+    assert {row.state for row in run(config, tmp_path / "run").rows} == {"active"}
+
+
 def test_the_second_driver_is_refused(tmp_path: Path) -> None:
     config = make_config([{"evaluator": "probe"}])
     run(config, tmp_path)
