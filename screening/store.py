@@ -112,6 +112,10 @@ class Store:
         """Close the file and give up the lock; safe to call twice."""
         self._connection.close()
         if self._lock is not None:
+            journal = self.path.with_name(self.path.name + "-journal")
+            with contextlib.suppress(OSError):
+                if journal.stat().st_size == 0:  # truncated after the last commit: nothing to roll back
+                    journal.unlink()
             release_lock(self.path, self._lock)
             self._lock = None
 

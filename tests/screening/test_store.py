@@ -1,5 +1,6 @@
 """The store: commits that happen once, errors that are one sentence, a file that survives its driver."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,9 +16,11 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from potentials.errors import InputError
+from potentials.files import sha256_json
 from screening.candidate import Evaluation, Property, Snapshot, content_id
 from screening.geometry_json import encode_structure, formula_columns
 from screening.store import PROPOSED, Store
+from screening.store_schema import SCHEMA_VERSION, TABLES
 from screening.tasks import encode_evaluation
 
 META: dict[str, Any] = {
@@ -243,6 +246,36 @@ def test_the_lock_of_a_dead_writer_is_taken_over(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     with Store.open(path, "w") as store:
         assert store.void_leases() == 1
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_store_of_every_schema_version_stays_readable(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "store.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(Path(__file__).with_name(f"store_schema_{version}.sql").read_text())
+    with Store.open(path, "w") as store:
+        assert store.void_leases() == 1
+        assert store.deaths("one") == {content_id(rock_salt(5.0)): 1}
+        rows = store.snapshot().rows
+    assert [(row.state, row.stage) for row in rows] == [
+        ("active", None),
+        ("failed", "one"),
+        ("unbuilt", PROPOSED),
+        ("rejected", PROPOSED),
+    ]
+    first = rows[0].candidate
+    assert first is not None
+    assert first.structure == rock_salt(4.5)
+    assert first.id == content_id(rock_salt(4.0))
+    assert first.properties == {
+        "a": Property("a", 1.5, "eV", 0.25, "method", "note"),
+        "b": Property("b", None, "Å", note="no atoms"),
+    }
+
+
+def test_a_changed_schema_needs_a_new_version() -> None:
+    """If this fails: raise SCHEMA_VERSION, teach `Store.open` the old one, and keep a small store of the new one."""
+    assert sha256_json([SCHEMA_VERSION, *TABLES.split()])[:16] == "afe4596dae4459f3"
 
 
 # Files that are not a usable store
