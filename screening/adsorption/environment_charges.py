@@ -173,12 +173,17 @@ def save_table(table: ChargeTable, path: Path, metadata: dict[str, str]) -> None
     )
 
 
+def load_table(path: Path) -> ChargeTable:
+    """Read what `save_table` wrote."""
+    from safetensors.numpy import load_file
+
+    return ChargeTable(**load_file(path))
+
+
 @cache
 def shipped_table() -> ChargeTable:
     """The table that comes with the package."""
-    from safetensors.numpy import load_file
-
-    return ChargeTable(**load_file(TABLE))
+    return load_table(TABLE)
 
 
 @cache
