@@ -9,9 +9,8 @@ from pymatgen.core import Structure
 
 from screening.candidate import Property
 from screening.export import cif_name
-from screening.quantities import with_error
 from screening.ranking import Ranked, Ranking
-from screening.report.words import formula_html, name_of, percent, safe
+from screening.report.words import formula_html, name_of, number_html, percent, safe, unit_html
 
 
 def candidates_html(ranking: Ranking, entries: Sequence[Ranked], pictures: Sequence[str]) -> str:
@@ -57,8 +56,8 @@ def _number_html(found: Property) -> str:
     if found.unit == "bool" and found.value in (0.0, 1.0):
         value = "yes" if found.value else "no"
     else:
-        unit = f' <span class="unit">{safe(found.unit)}</span>' if found.unit and found.value is not None else ""
-        value = safe(with_error(found.value, found.std)) + unit
+        unit = f' <span class="unit">{unit_html(found.unit)}</span>' if found.unit and found.value is not None else ""
+        value = number_html(found.value, found.std) + unit
     exact = found.unit == "bool" or found.value is None or (found.std is not None and math.isfinite(found.std))
     remarks = [found.method, found.note, "" if exact else "no error estimate"]
     how = "; ".join(text for text in remarks if text)

@@ -8,10 +8,9 @@ import yaml
 
 from screening.candidate import Snapshot
 from screening.export import property_columns
-from screening.quantities import with_error
 from screening.ranking import Ranked, Ranking
 from screening.report.losses import AlikeLosses, funnel
-from screening.report.words import formula_html, name_of, name_with_unit, percent, safe
+from screening.report.words import formula_html, name_of, name_with_unit, number_html, percent, safe, unit_html
 
 EXAMPLES = 5  # losses shown of a kind
 
@@ -206,18 +205,18 @@ def _reason_html(group: AlikeLosses) -> str:
 
 
 def _head_html(column: int, text: str, under: str, kind: str = "") -> str:
-    small = "".join(f'<span class="quiet">{safe(line)}</span>' for line in under.splitlines())
+    small = "".join(f'<span class="quiet">{line}</span>' for line in under.splitlines())
     return (
         f'<th scope="col" class="{kind}" aria-sort="none">'
-        f'<button type="button" data-column="{column}">{safe(text)}</button>{small}</th>'
+        f'<button type="button" data-column="{column}">{text}</button>{small}</th>'
     )
 
 
 def _two_lines(name: str, units: Mapping[str, str]) -> tuple[str, str]:
-    """A property as a column head: its name, and below it conditions and unit."""
-    text, _, conditions = name_of(name).partition(", ")
-    unit = units.get(name, "")
-    return text, "\n".join(part for part in (conditions, "" if unit == "bool" else unit) if part)
+    """A property as a column head: its name, and below it conditions and unit, as HTML."""
+    text, _, conditions = safe(name_of(name)).partition(", ")
+    unit = unit_html(units.get(name, ""))
+    return text, "\n".join(part for part in (conditions, unit) if part)
 
 
 def _row_html(entry: Ranked, first: Sequence[str], others: Sequence[str]) -> str:
@@ -263,7 +262,7 @@ def _quantity(found: Any, plain: bool = False) -> str:
         return "–"
     if found.unit == "bool" and found.value in (0.0, 1.0):
         return "yes" if found.value else "no"
-    return safe(with_error(found.value, found.std)) + (f" {safe(found.unit)}" if plain and found.unit else "")
+    return number_html(found.value, found.std) + (f" {unit_html(found.unit)}" if plain and found.unit else "")
 
 
 def _range(low: float, high: float) -> str:

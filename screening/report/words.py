@@ -5,7 +5,7 @@ from html import escape
 
 from pymatgen.core import Structure
 
-from screening.quantities import label, label_with_unit
+from screening.quantities import label, label_with_unit, with_error
 
 _MOLECULES = {"CO2": "CO₂", "N2": "N₂", "H2O": "H₂O", "CH4": "CH₄", "O2": "O₂", "H2": "H₂"}
 _MOLECULE = re.compile(r"\b(" + "|".join(_MOLECULES) + r")\b")
@@ -23,13 +23,24 @@ def formula_html(structure: Structure) -> str:
 
 
 def name_of(name: str) -> str:
-    """The label of a property, its gases with subscripts."""
+    """The label of a property, its gases with subscripts, as plain text."""
     return _lowered(label(name))
 
 
 def name_with_unit(name: str, unit: str) -> str:
-    """The same with its unit in brackets."""
-    return _lowered(label_with_unit(name, unit))
+    """The same with its unit in brackets, as plain text."""
+    return _lowered(label_with_unit(name, unit)).replace("^2", "²").replace("^3", "³")
+
+
+def number_html(value: float | None, std: float | None) -> str:
+    """A number with its error as print writes it: a real minus, a power of ten."""
+    text = re.sub(r"e([+-])0*(\d+)$", lambda m: f" × 10<sup>{m[1].strip('+')}{m[2]}</sup>", with_error(value, std))
+    return text.replace("-", "−")
+
+
+def unit_html(unit: str) -> str:
+    """A unit with its powers raised; a flag has none."""
+    return "" if unit == "bool" else re.sub(r"\^(-?\d+)", r"<sup>\1</sup>", safe(unit))
 
 
 def percent(probability: float) -> str:
