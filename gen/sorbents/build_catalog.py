@@ -1,4 +1,4 @@
-"""Make `catalog.json`: which building blocks fit which slots of which small nets.
+"""Make `catalog.json.gz`: which building blocks fit which slots of which small nets.
 
     python -m gen.sorbents.build_catalog [--max-slots 40]
 
@@ -9,6 +9,7 @@ for every geometry the blocks that fit it with their RMSD.
 
 import argparse
 import functools
+import gzip
 import itertools
 import json
 import sys
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import covalent_radii
+from pymatgen.core import Element
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
+from tqdm import tqdm
 
 from gen.sorbents.library import (
     anchor_atoms,
@@ -34,7 +38,7 @@ from gen.sorbents.library import (
 from potentials.errors import InputError
 from potentials.files import write_atomic
 
-CATALOG_PATH = Path(__file__).with_name("catalog.json")
+CATALOG_PATH = Path(__file__).with_name("catalog.json.gz")
 RMSD_LIMIT = 0.3  # of unit directions; the limit PORMAKE's authors use for a match
 STARTS = Rotation.random(48, random_state=0).as_matrix()  # [48, 3, 3]
 REFINEMENTS = 4
@@ -97,14 +101,14 @@ def geometry_key(directions: np.ndarray) -> str:
 def describe_blocks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Connection points, atoms (connection points not counted), metals and anchors of each well-formed block.
 
-    A block is left out when a connection point is not bonded to exactly one atom, carbon or nitrogen: what it
-    would be joined to is a matter of guessing.
+    A block is left out when a connection point is not bonded to exactly one atom, carbon or nitrogen (what it
+    would be joined to is a matter of guessing), and when its own atoms overlap.
     """
     described = {}
     for name in names:
         block = load_block(name)
         anchors = [[block.atoms.symbols[i] for i in atoms] for atoms in anchor_atoms(block)]
-        if any(symbols not in (["C"], ["N"]) for symbols in anchors):
+        if any(symbols not in (["C"], ["N"]) for symbols in anchors) or _overlaps(block):
             continue
         described[name] = {
             "connections": int(block.n_connection_points),
@@ -115,11 +119,22 @@ def describe_blocks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return described
 
 
+def _overlaps(block: Any) -> bool:
+    """Whether two atoms of a block are closer than 0.75 of their covalent radii, or a hydrogen has two partners."""
+    real = block.atoms.numbers > 0
+    numbers, positions = block.atoms.numbers[real], block.atoms.positions[real]
+    distances = np.linalg.norm(positions[:, None] - positions, axis=-1) + np.diag(np.full(len(numbers), np.inf))
+    ratios = distances / (covalent_radii[numbers][:, None] + covalent_radii[numbers])
+    metal = np.array([Element.from_Z(int(number)).is_metal for number in numbers])
+    partners = ((ratios < 1.2) & ~metal).sum(axis=1)
+    return bool(ratios.min() < 0.75 or (partners[numbers == 1] > 1).any())
+
+
 def describe_nets(max_slots: int, connections: set[int]) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
     """Nets of at most `max_slots` slots in the primitive cell that blocks of the library can fill."""
     nets: dict[str, dict[str, Any]] = {}
     geometries: dict[str, np.ndarray] = {}
-    for name in net_names():
+    for name in tqdm(net_names(), desc="nets"):
         try:
             if count_slots(name) > max_slots:
                 continue
@@ -143,38 +158,38 @@ def describe_nets(max_slots: int, connections: set[int]) -> tuple[dict[str, dict
     return nets, geometries
 
 
-def fits(geometries: dict[str, np.ndarray], blocks: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For every geometry, the blocks that fit it within `RMSD_LIMIT` and their RMSD."""
-    shapes: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    directions: dict[str, np.ndarray] = {}
+def block_shapes(blocks: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Node blocks by the geometry of their connection points."""
+    shapes: dict[str, list[str]] = defaultdict(list)
     for name, described in blocks.items():
-        if described["connections"] < 3:
-            continue
-        local = load_block(name).local_structure().positions
-        key = geometry_key(local)
-        directions.setdefault(key, local)
-        shapes[described["connections"]][key].append(name)
-    matches: dict[str, dict[str, float]] = {}
-    for done, (key, targets) in enumerate(geometries.items()):
-        found = {}
-        for shape, names in shapes[len(targets)].items():
-            rmsd = fit_rmsd(targets, directions[shape])
-            if rmsd < RMSD_LIMIT:
-                found.update({name: round(rmsd, 3) for name in names})
-        matches[key] = dict(sorted(found.items()))
-        if done % 100 == 0:
-            print(f"{done} of {len(geometries)} geometries", file=sys.stderr, flush=True)
+        if described["connections"] >= 3:
+            shapes[geometry_key(load_block(name).local_structure().positions)].append(name)
+    return dict(sorted(shapes.items()))
+
+
+def fits(geometries: dict[str, np.ndarray], shapes: dict[str, list[str]]) -> dict[str, dict[int, float]]:
+    """For every geometry, the shapes (by number) that fit it within `RMSD_LIMIT` and their RMSD."""
+    directions = [load_block(names[0]).local_structure().positions for names in shapes.values()]
+    matches: dict[str, dict[int, float]] = {}
+    for key, targets in tqdm(geometries.items(), desc="fit", unit="geometry"):
+        found = {
+            shape: round(fit_rmsd(targets, vectors), 3)
+            for shape, vectors in enumerate(directions)
+            if len(vectors) == len(targets)
+        }
+        matches[key] = {shape: rmsd for shape, rmsd in found.items() if rmsd < RMSD_LIMIT}
     return matches
 
 
 def main() -> None:
-    """Write `catalog.json` next to this module."""
+    """Write `catalog.json.gz` next to this module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--max-slots", type=int, default=40, help="nodes + edges of the primitive cell")
     arguments = parser.parse_args()
     blocks = describe_blocks(block_names())
     nets, geometries = describe_nets(arguments.max_slots, {entry["connections"] for entry in blocks.values()})
-    matches = fits(geometries, blocks)
+    shapes = block_shapes(blocks)
+    matches = fits(geometries, shapes)
     usable = {name: net for name, net in nets.items() if all(matches[node["geometry"]] for node in net["nodes"])}
     # Geometries are renamed 0, 1, ...: their keys are long, and matrices of angles are of no use to a reader.
     used = sorted({node["geometry"] for net in usable.values() for node in net["nodes"]})
@@ -184,6 +199,7 @@ def main() -> None:
         "rmsd_limit": RMSD_LIMIT,
         "max_slots": arguments.max_slots,
         "blocks": blocks,
+        "shapes": list(shapes.values()),
         "fits": [matches[key] for key in used],
         "nets": {
             name: {
@@ -193,7 +209,7 @@ def main() -> None:
             for name, net in usable.items()
         },
     }
-    write_atomic(CATALOG_PATH, json.dumps(catalog, separators=(",", ":")) + "\n")
+    write_atomic(CATALOG_PATH, gzip.compress(json.dumps(catalog, separators=(",", ":")).encode(), mtime=0))
     print(f"{len(usable)} of {len(net_names())} nets, {len(used)} geometries, {len(blocks)} blocks -> {CATALOG_PATH}")
 
 

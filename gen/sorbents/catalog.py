@@ -1,6 +1,7 @@
 """Which blocks fit which nets: the table `build_catalog.py` derives from PORMAKE's library."""
 
 import functools
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,15 +58,19 @@ class Catalog:
 @functools.cache
 def load_catalog() -> Catalog:
     """The shipped catalog, read once per process."""
-    table = json.loads(resources.files("gen.sorbents").joinpath("catalog.json").read_text(encoding="utf-8"))
+    packed = resources.files("gen.sorbents").joinpath("catalog.json.gz").read_bytes()
+    table = json.loads(gzip.decompress(packed))
     blocks = {
         name: Block(name, entry["connections"], entry["atoms"], tuple(entry["metals"]), tuple(entry["anchors"]))
         for name, entry in table["blocks"].items()
     }
+    fits = [
+        {name: rmsd for shape, rmsd in fit.items() for name in table["shapes"][int(shape)]} for fit in table["fits"]
+    ]
     nets = {
         name: Net(
             name,
-            tuple(NodeSlot(node["tag"], node["count"], table["fits"][node["geometry"]]) for node in entry["nodes"]),
+            tuple(NodeSlot(node["tag"], node["count"], fits[node["geometry"]]) for node in entry["nodes"]),
             tuple(EdgeSlot((edge["ends"][0], edge["ends"][1]), edge["count"]) for edge in entry["edges"]),
         )
         for name, entry in table["nets"].items()
