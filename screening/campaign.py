@@ -153,7 +153,12 @@ class Campaign:
         )
         display.stop()
         resolved = {name: answer["settings"] for name, answer in answers.items() if name != PROPOSED}
-        store.set_meta("resolved_settings", {**store.meta("resolved_settings", {}), **resolved})
+        before = store.meta("resolved_settings", {})
+        for name, settings in resolved.items():
+            if store.evaluated(name) and before.get(name, settings) != settings:
+                display.say(f"warning: the defaults of stage {name} have changed since it began: its numbers will mix")
+                store.log("defaults changed", name)
+        store.set_meta("resolved_settings", {**before, **resolved})
 
     def _propose(self, store: Store, runner: TaskRunner, display: Progress) -> None:
         """Make what proposals are missing; then the second of two identical ones leaves."""

@@ -1,7 +1,9 @@
 """Opening a run folder: a new store, or the one that is there if its configuration fits."""
 
 import importlib.metadata
+import os
 import platform
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -31,14 +33,17 @@ def open_run(config: CampaignConfig, folder: Path) -> tuple[Store, bool]:
             "config_hash": config_hash(config),
             "versions": versions(),
         }
-        return Store.create(path, meta), True
-    store = Store.open(path, "w")
+        store, new = Store.create(path, meta), True
+    else:
+        store, new = Store.open(path, "w"), False
     try:
-        _fit(store, config, folder)
+        if not new:
+            _fit(store, config, folder)
+        store.log("driver started", detail=f"process {os.getpid()} on {socket.gethostname()}, {config_hash(config)}")
     except BaseException:
         store.close()
         raise
-    return store, False
+    return store, new
 
 
 def _fit(store: Store, config: CampaignConfig, folder: Path) -> None:

@@ -182,10 +182,13 @@ class Store:
                         proposal["nsites"],
                     ),
                 )
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO geometry VALUES (?, 0, ?, ?)",
-                    (identity, PROPOSED, json.dumps(proposal["structure"])),
-                )
+                # of proposals that share a hash the first in order gives the geometry, whichever is made first
+                ((first,),) = self._connection.execute("SELECT min(idx) FROM proposal WHERE id = ?", (identity,))
+                if first is None or index < first:
+                    self._connection.execute(
+                        "INSERT OR REPLACE INTO geometry VALUES (?, 0, ?, ?)",
+                        (identity, PROPOSED, json.dumps(proposal["structure"])),
+                    )
             state, stage = ("active", None) if identity is not None else ("unbuilt", PROPOSED)
             self._connection.execute(
                 "INSERT INTO proposal VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -55,7 +55,7 @@ def run_task(task: Payload) -> Payload:
     try:
         answer: Payload = _KINDS[task["kind"]](task)
     except SorbusError as error:
-        answer = {"error": str(error)}
+        answer = {"error": _text(error)}
     except Exception as error:  # a broken evaluator costs its candidate, not the campaign
         with contextlib.suppress(OSError):  # the log may be what fills the disk
             print(f"\n{task['kind']} {task.get('stage', '')} {task.get('subject', '')}", file=sys.stderr)
@@ -84,7 +84,7 @@ def encode_evaluation(evaluation: Evaluation) -> Payload:
         raise InputError(f"the evaluator returned a {type(evaluation).__name__}, not an Evaluation")
     return {
         "properties": [encode_property(item) for item in evaluation.properties],
-        "rejected": evaluation.rejected,
+        "rejected": None if evaluation.rejected is None else _text(evaluation.rejected),
         "structure": None if evaluation.structure is None else encode_structure(evaluation.structure),
     }
 
@@ -95,12 +95,12 @@ def encode_property(item: Property) -> Payload:
     if item.value is not None and value is None:
         note = "; ".join(filter(None, (note, f"the evaluator returned {item.value}")))
     return {
-        "name": item.name,
+        "name": _text(item.name),
         "value": value,
-        "unit": item.unit,
+        "unit": _text(item.unit),
         "std": std,
-        "method": item.method,
-        "note": note,
+        "method": _text(item.method),
+        "note": _text(note),
     }
 
 
@@ -134,7 +134,8 @@ def _encode_proposal(index: int, proposal: Proposal, wall_seconds: float) -> Pay
         raise InputError(f"the proposer returned proposal {proposal.index} where {index} was asked for")
     provenance = plain(proposal.provenance, "provenance")
     if proposal.structure is None:
-        return _unbuilt(index, proposal.failure or "the proposer gave no reason", provenance, wall_seconds)
+        failure = proposal.failure or "the proposer gave no reason"
+        return _unbuilt(index, _text(failure), provenance, wall_seconds)
     try:
         return {
             "index": index,
@@ -206,5 +207,10 @@ def _number(value: Any) -> float | None:
     return number if -float("inf") < number < float("inf") else None
 
 
+def _text(value: Any) -> str:
+    """Text that any database takes: file names may hold bytes that are not Unicode."""
+    return ("" if value is None else str(value)).encode(errors="replace").decode()
+
+
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(_text(error).split())[:300]

@@ -5,6 +5,7 @@ print). Messages are JSON, never pickles.
 """
 
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -45,7 +46,10 @@ def main(socket: int, driver: int) -> None:
 
 
 def _die_with(driver: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    # A signal to the whole job is the driver's to answer. A handler, since what we start would inherit SIG_IGN
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    faulthandler.enable()  # where a compiled code crashes goes to the log
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_watch_parent, args=(driver,), daemon=True).start()

@@ -55,7 +55,7 @@ class LocalWorkers:
         self.log = folder / "workers.log"
         self._scratch = folder.absolute() / ".scratch"
         threads = str(max(1, cpu_count() // count))
-        self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, threads)}
+        self._environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, threads), "PYTHONUNBUFFERED": "1"}
         self._slots: list[_Worker | None] = [None] * count
         self._failed_starts = 0
         self._guardian: subprocess.Popen[bytes] | None = None

@@ -204,6 +204,20 @@ def test_evaluations_are_plain_json() -> None:
     assert decode_structure(encoded["structure"]) == NACL
 
 
+def test_text_from_anywhere_can_be_stored() -> None:
+    odd = Property("a", True, None, note="f\udce9.cif")  # type: ignore[arg-type]
+    encoded = encode_evaluation(Evaluation((odd,), rejected="\udce9"))
+    assert encoded["properties"][0] == {
+        "name": "a",
+        "value": 1.0,
+        "unit": "",
+        "std": None,
+        "method": "",
+        "note": "f?.cif",
+    }
+    assert encoded["rejected"] == "?"
+
+
 class Stingy:
     name = "stingy"
 

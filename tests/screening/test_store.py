@@ -18,7 +18,7 @@ from pymatgen.core import Lattice, Structure
 from potentials.errors import InputError
 from potentials.files import sha256_json
 from screening.candidate import Evaluation, Property, Snapshot, content_id
-from screening.geometry_json import encode_structure, formula_columns
+from screening.geometry_json import decode_structure, encode_structure, formula_columns
 from screening.store import PROPOSED, Store
 from screening.store_schema import SCHEMA_VERSION, TABLES
 from screening.tasks import encode_evaluation
@@ -163,6 +163,16 @@ def test_a_duplicate_row_has_the_structure_but_not_the_numbers(store: Store) -> 
     assert rows[3].candidate is not None
     assert rows[3].candidate.id == first
     assert rows[3].candidate.properties == {}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_first_of_equal_proposals_gives_the_geometry(store: Store, order: tuple[int, ...]) -> None:
+    """Equal to the digits of the hash, not to the last bit; the order of arrival is the workers' affair."""
+    edges = {0: 4.00001, 1: 4.00002, 2: 4.00003}
+    for index in order:
+        store.commit_proposal(proposal(index, edges[index]))
+    assert len({identity for _, identity in store.survivors()}) == 1
+    assert decode_structure(store.candidate_values(0)["structure"]) == rock_salt(4.00001)
 
 
 def test_numbers_that_are_not_finite_are_stored_as_missing(store: Store) -> None:
