@@ -205,7 +205,9 @@ class Campaign:
         """Evaluate every survivor that the stage has not seen."""
         done = store.evaluated(stage.name)
         index_of = {identity: index for index, identity in store.survivors()}
-        waiting = [identity for identity in index_of if identity not in done]
+        atoms = store.site_counts()
+        # the largest first: a long task begun last would keep all but one worker waiting
+        waiting = sorted((identity for identity in index_of if identity not in done), key=lambda i: -atoms[i])
         lost = len(done - index_of.keys())
         display.begin(stage.name, len(done) + len(waiting), len(done), lost)
         if self._evaluators[stage.name].batch:

@@ -305,6 +305,10 @@ class Store:
         """(index, id) of every candidate still in the funnel, by index."""
         return self._rows("SELECT idx, id FROM proposal WHERE state = 'active' ORDER BY idx")
 
+    def site_counts(self) -> dict[str, int]:
+        """Number of atoms of every candidate, by id."""
+        return dict(self._rows("SELECT id, nsites FROM candidate"))
+
     def evaluated(self, stage: str) -> set[str]:
         """Ids that are done with a stage, whatever came of it."""
         return {identity for (identity,) in self._rows("SELECT id FROM evaluation WHERE stage = ?", stage)}
