@@ -31,8 +31,8 @@ class HenrySettings(Config):
     model: HostGuestModel = HostGuestModel()
     gases: tuple[str, ...] = ("CO2", "N2")
     temperature: float = Field(default=298.0, gt=0.0)  # K
-    insertions: int = Field(default=12_000, ge=200)  # Widom insertions a gas
-    heat_moves: int = Field(default=6_000, ge=200)  # Monte Carlo moves of one molecule, a gas; a tenth more to settle
+    insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas
+    heat_moves: int = Field(default=4_000, ge=200)  # Monte Carlo moves of one molecule, a gas; a tenth more to settle
 
 
 @dataclass(frozen=True)
