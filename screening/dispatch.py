@@ -66,17 +66,18 @@ def run_stage(
                 give_up(subjects[0], f"{outcome.death}, {_times(count)}", seconds)
 
     while True:
+        leased: list[Task] = []
         if outcomes or (queue and runner.free() > 0):
             with store.transaction():
                 for outcome in outcomes:
                     settle(outcome)
-                while queue and runner.free() > 0:
-                    subjects = queue.popleft()
-                    task = make_task(subjects)
-                    for subject in subjects:
-                        store.lease(stage, subject, deaths.get(subject, 0) + 1, task.deadline_s)
-                    runner.submit(task)
-                    begun[subjects] = time.monotonic()
+                while queue and len(leased) < runner.free():
+                    leased.append(make_task(queue.popleft()))
+                    for subject in leased[-1].subjects:
+                        store.lease(stage, subject, deaths.get(subject, 0) + 1, leased[-1].deadline_s)
+        for task in leased:
+            runner.submit(task)
+            begun[task.subjects] = time.monotonic()
         beat(len(begun))
         if not begun:
             return

@@ -361,12 +361,14 @@ def test_progress_draws_a_bar_in_a_terminal() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    config = make_config([{"evaluator": "probe", "settings": {"folder": str(tmp_path), "seconds": 0.3}}])
+    config = make_config(
+        [{"evaluator": "probe", "settings": {"folder": str(tmp_path), "seconds": 0.2}}], proposer={"count": 9}
+    )
     here = Path(__file__).parent
     command = [sys.executable, str(here / "campaign_parts.py"), str(tmp_path / "run"), config.model_dump_json()]
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 30
-    while sum(run_count(tmp_path, "probe", n) for n in range(6)) < 3:
+    end = time.monotonic() + 60
+    while sum(run_count(tmp_path, "probe", n) for n in range(9)) < 5:
         assert time.monotonic() < end
         time.sleep(0.02)
     driver.send_signal(number)
@@ -374,7 +376,7 @@ def test_an_interrupt_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path, num
     assert f"finished work is kept in {tmp_path / 'run'}: run the same command to go on" in text
     assert "KeyboardInterrupt" in text  # the command line turns it into exit code 130
     second = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert re.search(r"resuming: [1-5] of 6 candidates through stage probe", second.stderr)
+    assert re.search(r"resuming: [3-8] of 9 candidates through stage probe", second.stderr)
     assert all(row.state == "active" for row in make_campaign(config, tmp_path / "run").snapshot().rows)
 
 
