@@ -19,9 +19,9 @@ from torch import Tensor
 def _basis() -> Tensor:
     """[6, 3, 3] orthonormal symmetric matrices; the first is I/sqrt(3)."""
     matrices = torch.zeros(6, 3, 3, dtype=torch.float64)
-    matrices[0] = torch.eye(3) / math.sqrt(3)
-    matrices[1] = torch.diag(torch.tensor([1.0, -1.0, 0.0])) / math.sqrt(2)
-    matrices[2] = torch.diag(torch.tensor([1.0, 1.0, -2.0])) / math.sqrt(6)
+    matrices[0] = torch.eye(3, dtype=torch.float64) / math.sqrt(3)
+    matrices[1] = torch.diag(torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64)) / math.sqrt(2)
+    matrices[2] = torch.diag(torch.tensor([1.0, 1.0, -2.0], dtype=torch.float64)) / math.sqrt(6)
     for index, (i, j) in enumerate([(1, 2), (0, 2), (0, 1)], start=3):
         matrices[index, i, j] = matrices[index, j, i] = 1 / math.sqrt(2)
     return matrices

@@ -6,7 +6,7 @@ figure names the table.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import smact
@@ -44,7 +44,7 @@ def is_smact_valid(composition: Composition) -> bool:
     if len(counts) == 1 or all(symbol in smact.metals for symbol in counts):
         return True
     electronegativities = [_element(symbol)[1] for symbol in counts]
-    return any(_passes_pauling(states, electronegativities) for states in _neutral_states(counts))
+    return any(passes_pauling(states, electronegativities) for states in _neutral_states(counts))
 
 
 def _counts(composition: Composition) -> dict[str, int]:
@@ -60,7 +60,8 @@ def _neutral_states(counts: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
             yield states
 
 
-def _passes_pauling(states: tuple[int, ...], electronegativities: list[float | None]) -> bool:
+def passes_pauling(states: Sequence[int], electronegativities: Sequence[float | None]) -> bool:
+    """Whether every cation is less electronegative than every anion; a missing value is no objection."""
     if any(value is None for value in electronegativities):
         return True
     pairs = [(s, e) for s, e in zip(states, electronegativities, strict=True) if e is not None]
