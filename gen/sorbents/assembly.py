@@ -17,6 +17,7 @@ from gen.sorbents.catalog import Catalog
 from gen.sorbents.joints import close_joints, find_joints
 from gen.sorbents.library import anchor_atoms, load_block, load_net, pormake
 from gen.sorbents.recipe import Recipe
+from gen.sorbents.scaling import NetScaler
 from potentials.errors import SorbusError
 
 TORSIONS = np.radians(np.arange(0, 180, 15))  # most linkers look the same after half a turn; the rest get 12 tries
@@ -37,7 +38,7 @@ class Framework:
     structure: Structure  # primitive cell of the net
     bonds: np.ndarray  # [n_bonds, 2] atom indices, as the blocks and their joints define them
     rmsd: float  # largest, of unit directions, after the net was scaled
-    strain: float  # PORMAKE's scaling objective; 0 when every edge length and angle fits
+    strain: float  # what is left of the scaling objective; 0 when every edge length and angle fits
     gap: float  # Å, largest distance left between two connection points that should coincide
 
 
@@ -59,7 +60,7 @@ def assemble(recipe: Recipe, catalog: Catalog) -> Framework:
         with warnings.catch_warnings():
             # Two directions leave one rotation free; PORMAKE's fit warns about it for every linker.
             warnings.filterwarnings("ignore", message="Optimal rotation is not uniquely")
-            built = pormake().Builder().build_by_type(net, nodes, edges)
+            built = pormake().Builder(scaler=NetScaler()).build_by_type(net, nodes, edges)
     except Exception as error:  # PORMAKE raises bare Exception, and whatever numpy and scipy raise
         raise AssemblyError(f"PORMAKE cannot assemble {recipe.key}: {' '.join(str(error).split())}") from error
     placed = built.info["located_bbs"]
