@@ -12,7 +12,7 @@ from torch import Tensor
 
 # A new block is opened where more than this share of a block, and more than so many slots, would be padding.
 _WASTE = 0.2
-_WASTE_SLOTS = 128
+_WASTE_SLOTS = 512
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ _ROUNDS = 30
 
 
 def fit_reference_energies(
-    compositions: Sequence[Sequence[int]], energies: Sequence[float], elements: Sequence[int]
+    compositions: np.ndarray | Sequence[Sequence[int]], energies: Sequence[float], elements: Sequence[int]
 ) -> dict[int, float]:
     """Energies e_z, eV, such that sum_z n_z e_z follows the total energies; robust to a few wild frames.
 

@@ -1,0 +1,211 @@
+"""Labelled structures from extended XYZ: energies, forces and stresses, checked before any training sees them."""
+
+import gzip
+import io
+import lzma
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from ase import units
+from ase.stress import voigt_6_to_full_3x3_stress
+from torch_geometric.data import Batch
+
+from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
+from potentials.config import Config
+from potentials.errors import InputError
+from potentials.gate import cell_heights
+from potentials.label_units import check_units
+from potentials.neighbours import Neighbours, edge_vectors, neighbour_list
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+ENERGY_UNITS = {
+    "eV": 1.0,
+    "meV": 1e-3,
+    "Hartree": units.Hartree,
+    "Rydberg": units.Rydberg,
+    "kcal/mol": units.kcal / units.mol,
+    "kJ/mol": units.kJ / units.mol,
+}
+FORCE_UNITS = {
+    "eV/A": 1.0,
+    "meV/A": 1e-3,
+    "Hartree/Bohr": units.Hartree / units.Bohr,
+    "Rydberg/Bohr": units.Rydberg / units.Bohr,
+    "kcal/mol/A": units.kcal / units.mol,
+    "kJ/mol/A": units.kJ / units.mol,
+    "kJ/mol/nm": units.kJ / units.mol / units.nm,
+}
+# Positive under tension, as ASE has it, except where the name says otherwise.
+STRESS_UNITS = {
+    "eV/A^3": 1.0,
+    "GPa": units.GPa,
+    "kbar": 0.1 * units.GPa,
+    "kbar, VASP sign": -0.1 * units.GPa,  # positive under compression
+    "virial eV": None,  # minus the strain derivative of the energy, divided here by the volume
+}
+EnergyUnit = Literal["eV", "meV", "Hartree", "Rydberg", "kcal/mol", "kJ/mol"]
+ForceUnit = Literal["eV/A", "meV/A", "Hartree/Bohr", "Rydberg/Bohr", "kcal/mol/A", "kJ/mol/A", "kJ/mol/nm"]
+StressUnit = Literal["eV/A^3", "GPa", "kbar", "kbar, VASP sign", "virial eV"]
+
+# A training set may hold squeezed frames that no relaxation would accept: only the impossible is refused.
+_MIN_HEIGHT, _MIN_DISTANCE = 0.5, 0.2  # Å
+
+
+class LabelConfig(Config):
+    """Where in a file the labels are, and in which units."""
+
+    energy_key: str = "energy"  # total energy of a frame
+    forces_key: str | None = "forces"  # null: train on energies only
+    stress_key: str | None = None  # null: no stress; frames without a three-dimensional cell need none
+    energy_unit: EnergyUnit = "eV"
+    forces_unit: ForceUnit = "eV/A"
+    stress_unit: StressUnit = "eV/A^3"
+    energy_per_atom: bool = False  # the file gives energies divided by the number of atoms
+    check_units: bool = True  # refuse labels whose size or mutual fit speaks of other units
+
+
+def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
+    """All frames of an extended XYZ file (plain, `.gz` or `.xz`) as graphs with labels in eV and Å.
+
+    Each graph carries `energy [1]` and, where asked for, `forces [N, 3]` and `stress [1, 3, 3]` (NaN for a frame
+    without a three-dimensional cell), float64.
+
+    Raises:
+        InputError: naming file, frame, field and cure: unreadable file, missing key, a value that is not finite, labels
+            in some frames only, an impossible geometry, or units that do not fit.
+    """
+    path = Path(path)
+    frames = [_labelled(atoms, labels, f"{path}, frame {index}") for index, atoms in enumerate(_read(path))]
+    if not frames:
+        raise InputError(f"{path} holds no frames: give an extended XYZ file with at least one")
+    if labels.check_units:
+        check_units(frames, str(path))
+    return frames
+
+
+def attach_neighbours(frames: Sequence[AtomGraph], cutoff: float, where: str = "data") -> None:
+    """Give every frame its bonds, `edge_index [2, E]` and `shifts [E, 3]`; positions in training do not move.
+
+    Raises:
+        InputError: two atoms of a frame on one place, naming `where` and the frame.
+    """
+    for index, frame in enumerate(frames):
+        batch = collate([frame])
+        found = neighbour_list(batch, cutoff)
+        frame.edge_index, frame.shifts = found.edge_index, found.shifts
+        lengths = edge_vectors(batch, found).norm(dim=1)
+        if len(lengths) and lengths.min() < _MIN_DISTANCE:
+            raise InputError(
+                f"{where}, frame {index}: two atoms are {lengths.min():.3g} Å apart, below {_MIN_DISTANCE} Å: "
+                "remove the frame"
+            )
+
+
+def batch_neighbours(batch: Batch) -> Neighbours:
+    """The neighbour list of a batch of frames that carry theirs."""
+    return Neighbours(batch.edge_index, batch.shifts, batch.batch[batch.edge_index[0]])
+
+
+def split_frames(
+    frames: Sequence[AtomGraph], fraction: float, seed: int
+) -> tuple[list[AtomGraph], list[AtomGraph], list[int]]:
+    """Training and validation frames, and the indices of the latter; a pure function of (count, fraction, seed).
+
+    Raises:
+        InputError: fewer than two frames.
+    """
+    if len(frames) < 2:
+        raise InputError(f"{len(frames)} frame cannot be split into training and validation: give data.validation")
+    order = np.random.default_rng(seed).permutation(len(frames))
+    held_out = sorted(order[: min(max(1, round(fraction * len(frames))), len(frames) - 1)].tolist())
+    chosen = set(held_out)
+    training = [frame for index, frame in enumerate(frames) if index not in chosen]
+    return training, [frames[index] for index in held_out], held_out
+
+
+def _read(path: Path) -> list["Atoms"]:
+    from ase.io import read
+
+    if not path.is_file():
+        raise InputError(f"no training data at {path}: check data.train and data.validation")
+    try:
+        # the reader seeks back and forth, which is slow in a compressed file
+        data = path.read_bytes()
+        data = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(path.suffix, bytes)(data)
+        frames = read(io.StringIO(data.decode()), index=":", format="extxyz")
+    except Exception as error:  # ASE's reader raises whatever the malformed line leads to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is no readable extended XYZ file ({reason}): check for a truncated frame") from None
+    return frames if isinstance(frames, list) else [frames]
+
+
+def _labelled(atoms: "Atoms", labels: LabelConfig, where: str) -> AtomGraph:
+    if len(atoms) == 0:
+        raise InputError(f"{where}: no atoms: remove the frame")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise InputError(f"{where}: a position or cell is not finite: remove the frame")
+    height = cell_heights(atoms.cell.array, atoms.pbc).min()
+    if not height >= _MIN_HEIGHT:
+        raise InputError(f"{where}: cell height {height:.3g} Å is below {_MIN_HEIGHT} Å: remove the frame or set pbc")
+    frame = graph_from_atoms(atoms)
+    energy = _numbers(atoms, labels.energy_key, "energy", (1,), where)
+    energy = energy * ENERGY_UNITS[labels.energy_unit] * (len(atoms) if labels.energy_per_atom else 1)
+    frame.energy = torch.from_numpy(energy)
+    if labels.forces_key is not None:
+        forces = _numbers(atoms, labels.forces_key, "forces", (len(atoms), 3), where)
+        frame.forces = torch.from_numpy(forces * FORCE_UNITS[labels.forces_unit])
+    if labels.stress_key is not None:
+        frame.stress = torch.from_numpy(_stress(atoms, labels.stress_key, labels.stress_unit, where))
+    return frame
+
+
+def _stress(atoms: "Atoms", key: str, unit: str, where: str) -> np.ndarray:
+    volume = abs(np.linalg.det(atoms.cell.array))
+    if not atoms.pbc.any() or volume < 1e-6:
+        return np.full((1, 3, 3), np.nan)
+    value = _raw(atoms, key, "stress", where)
+    if value.size == 6:
+        tensor = voigt_6_to_full_3x3_stress(value.reshape(6))
+    else:
+        tensor = _shaped(value, "stress", (3, 3), where)
+    factor = STRESS_UNITS[unit]
+    return (tensor * (-1.0 / volume if factor is None else factor))[None]
+
+
+def _numbers(atoms: "Atoms", key: str, field: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+    return _shaped(_raw(atoms, key, field, where), field, shape, where)
+
+
+def _raw(atoms: "Atoms", key: str, field: str, where: str) -> np.ndarray:
+    """The value under `key`, wherever ASE's reader put it: per frame, per atom, or in a calculator."""
+    results: dict[str, Any] = atoms.calc.results if atoms.calc is not None else {}
+    for source in (atoms.info, atoms.arrays, results):
+        if key in source:
+            break
+    else:
+        present = sorted({*atoms.info, *atoms.arrays, *results} - {"numbers", "positions"})
+        raise InputError(
+            f"{where}: no {field} under the key {key!r} (it has {', '.join(present) or 'no labels'}): "
+            f"set data.labels.{field}_key, or remove frames without {field}"
+        )
+    try:
+        value = np.asarray(source[key], dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {field} under {key!r} is {source[key]!r}, not a number: repair the frame") from None
+    bad = ~np.isfinite(value)
+    if bad.any():
+        place = f" of atom {np.argwhere(bad)[0][0]}" if field == "forces" else ""
+        raise InputError(f"{where}: {field}{place} is {value[bad][0]}: remove the frame, its calculation failed")
+    return value
+
+
+def _shaped(value: np.ndarray, field: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+    if value.size != int(np.prod(shape)):
+        wanted = " x ".join(map(str, shape))
+        raise InputError(f"{where}: {field} has shape {list(value.shape)}, wanted {wanted}: check its key")
+    return value.reshape(shape)

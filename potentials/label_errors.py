@@ -1,0 +1,57 @@
+"""How far predictions are from labels: root mean square and mean absolute errors of energies, forces, stresses."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from potentials.atom_graph import AtomGraph, collate
+from potentials.potential import Potential
+
+
+class LabelErrors:
+    """Sums over batches; `summary` gives the errors of everything added, whatever the batches were."""
+
+    def __init__(self) -> None:
+        self._squares: dict[str, float] = {}
+        self._absolutes: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, batch: Batch, output: Mapping[str, Tensor]) -> None:
+        """Compare one batch's `energy`, `forces`, `stress` labels, as far as it has them, with the output."""
+        sizes = torch.bincount(batch.batch, minlength=batch.num_graphs)
+        energy = output["energy"].detach().double() - batch.energy
+        self._accumulate("energy", energy)
+        self._accumulate("energy_per_atom", energy / sizes)
+        if "forces" in batch:
+            self._accumulate("forces", output["forces"].detach().double() - batch.forces)
+        if "stress" in batch and "stress" in output:
+            difference = output["stress"].detach().double() - batch.stress
+            self._accumulate("stress", difference[difference.isfinite()])
+
+    def summary(self) -> dict[str, float]:
+        """`energy_rmse` meV/atom, `total_energy_rmse` meV, `forces_rmse` meV/Å, `stress_rmse` meV/Å^3 and `_mae`s."""
+        names = {"energy_per_atom": "energy", "energy": "total_energy", "forces": "forces", "stress": "stress"}
+        result = {}
+        for key, name in names.items():
+            count = self._counts.get(key, 0)
+            if count:
+                result[f"{name}_rmse"] = 1000 * (self._squares[key] / count) ** 0.5
+                result[f"{name}_mae"] = 1000 * self._absolutes[key] / count
+        return result
+
+    def _accumulate(self, key: str, difference: Tensor) -> None:
+        self._squares[key] = self._squares.get(key, 0.0) + float(difference.square().sum())
+        self._absolutes[key] = self._absolutes.get(key, 0.0) + float(difference.abs().sum())
+        self._counts[key] = self._counts.get(key, 0) + difference.numel()
+
+
+def evaluate(potential: Potential, frames: Sequence[AtomGraph], batch_size: int = 16) -> dict[str, float]:
+    """Errors of any potential on labelled frames (`potentials.dataset.read_frames`); see `LabelErrors.summary`."""
+    errors = LabelErrors()
+    with_stress = "stress" in frames[0]
+    for start in range(0, len(frames), batch_size):
+        batch = collate(frames[start : start + batch_size])
+        errors.add(batch, potential(batch, stress=with_stress))  # type: ignore[arg-type]
+    return errors.summary()

@@ -1,0 +1,97 @@
+"""What a training looked like: `metrics.csv` as it goes, and pictures of it when matplotlib is installed."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from potentials.atom_graph import AtomGraph, collate
+from potentials.files import write_atomic
+from potentials.potential import Potential
+
+
+def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """One row an epoch; rewritten whole, so that a resumed run leaves no doubled rows."""
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in history)
+    write_atomic(path, text.getvalue())
+
+
+def draw_learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> Path | None:
+    """Validation errors against minutes; returns `None` without matplotlib or with nothing to draw."""
+    pyplot = _pyplot()
+    if pyplot is None or len(history) < 2:
+        return None
+    minutes = [row["seconds"] / 60 for row in history]
+    panels = {
+        "validation_forces_rmse": "force RMSE, meV/Å",
+        "validation_energy_rmse": "energy RMSE, meV/atom",
+        "validation_stress_rmse": "stress RMSE, meV/Å$^3$",
+    }
+    panels = {key: label for key, label in panels.items() if key in history[-1]}
+    figure, axes = _panels(pyplot, len(panels))
+    for axis, (key, label) in zip(axes, panels.items(), strict=True):
+        axis.loglog(minutes, [row[key] for row in history], color="#1f6f8b")
+        axis.set_xlabel("minutes of training")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3, which="both")
+    return _save(figure, path)
+
+
+def draw_parity(path: Path, potential: Potential, frames: Sequence[AtomGraph], batch_size: int = 16) -> Path | None:
+    """Predicted against true relative energies (eV/atom) and forces (eV/Å) of held-out frames."""
+    pyplot = _pyplot()
+    if pyplot is None or not frames:
+        return None
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"energy": [], "forces": []}
+    for start in range(0, len(frames), batch_size):
+        batch = collate(frames[start : start + batch_size])
+        output = potential(batch, stress=False)  # type: ignore[arg-type]
+        sizes = np.diff(batch.ptr.numpy())
+        pairs["energy"].append((batch.energy.numpy() / sizes, output["energy"].numpy() / sizes))
+        if "forces" in batch:
+            pairs["forces"].append((batch.forces.numpy().ravel(), output["forces"].numpy().ravel()))
+    panels = {key: value for key, value in pairs.items() if value}
+    figure, axes = _panels(pyplot, len(panels))
+    units = {"energy": "energy minus mean, eV/atom", "forces": "force component, eV/Å"}
+    for axis, (key, values) in zip(axes, panels.items(), strict=True):
+        true, predicted = (np.concatenate(column) for column in zip(*values, strict=True))
+        shift = true.mean() if key == "energy" else 0.0
+        axis.plot(true - shift, predicted - shift, ".", markersize=3, alpha=0.5, color="#1f6f8b")
+        limits = [float(min(true.min(), predicted.min()) - shift), float(max(true.max(), predicted.max()) - shift)]
+        axis.plot(limits, limits, color="0.3", linewidth=0.8)
+        axis.set_xlabel(f"reference {units[key]}")
+        axis.set_ylabel(f"predicted {units[key]}")
+        axis.set_title(f"RMSE {1000 * float(np.sqrt(np.mean((true - predicted) ** 2))):.3g} m{units[key].split()[-1]}")
+    return _save(figure, path)
+
+
+def _panels(pyplot: Any, count: int) -> tuple[Any, list[Any]]:
+    figure, axes = pyplot.subplots(1, count, figsize=(4.2 * count, 3.8), layout="constrained", squeeze=False)
+    return figure, list(axes[0])
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure: Any, path: Path) -> Path:
+    from matplotlib import pyplot
+
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=140)
+    pyplot.close(figure)
+    return write_atomic(path, picture.getvalue())

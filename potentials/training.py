@@ -1,0 +1,265 @@
+"""Train a potential on labelled structures: `train_potential` is `sorbus train potential`."""
+
+import contextlib
+import copy
+import logging
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning
+import torch
+from ase.data import chemical_symbols
+from tqdm import tqdm
+
+from potentials.atom_graph import AtomGraph, collate
+from potentials.checkpoint import save_checkpoint
+from potentials.config import config_hash
+from potentials.dataset import attach_neighbours, batch_neighbours, read_frames, split_frames
+from potentials.errors import InputError
+from potentials.files import sha256_file
+from potentials.label_errors import evaluate
+from potentials.learning_curve import draw_learning_curve, draw_parity, write_metrics
+from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
+from potentials.reference_energies import composition_is_ambiguous, composition_matrix, fit_reference_energies
+from potentials.training_config import PotentialTrainingConfig
+from potentials.training_loop import PotentialModule
+from potentials.training_state import STATE, StateKeeper, load_state
+
+METRICS, CURVE, PARITY = "metrics.csv", "learning_curve.png", "parity.png"
+_CALIBRATION_FRAMES = 32
+
+
+class Tracker(Protocol):
+    """Anything that takes numbers as training goes, e.g. a wandb run."""
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Numbers at a step."""
+
+
+def train_potential(
+    config: PotentialTrainingConfig, *, resume: bool = True, tracker: Tracker | None = None, progress: bool = True
+) -> Path:
+    """Train, and leave in `config.out` the checkpoint, `metrics.csv`, pictures, and the state to resume from.
+
+    With `train.epochs` a training killed at any moment and run again ends bit for bit (on one machine's CPU) where the
+    uninterrupted one does. With `train.max_minutes` schedules follow the clock, so it ends alike, not identically.
+
+    Args:
+        config: everything that can be set.
+        resume: continue from the state in `config.out`; off, or without one, start anew.
+        tracker: gets validation errors once an epoch.
+        progress: show a progress bar.
+
+    Returns:
+        The folder, which `potentials.checkpoint.load_checkpoint` reads.
+
+    Raises:
+        InputError: unusable data or settings, a state of another training, or a loss that is not finite.
+    """
+    out = config.out
+    frames, held_out = _load_data(config)
+    model = _new_model(config, frames, held_out)
+    module = PotentialModule(config, model, frames, held_out)
+    identity = _identity(config)
+    state = out / STATE
+    moments: dict[str, dict[str, torch.Tensor]] = {}
+    if resume and state.exists():
+        moments = load_state(state, module, identity)
+        _say(progress, f"resuming {out} after {module.progress['step']} steps ({module.progress['epoch']} epochs)")
+    else:
+        size = sum(p.numel() for p in model.parameters())
+        symbols = ", ".join(chemical_symbols[z] for z in model.elements)
+        _say(progress, f"{len(frames)} training and {len(held_out)} validation frames of {symbols}; {size} weights")
+    if not module.progress["finished"]:
+        keeper = StateKeeper(state, identity, config.train.save_minutes, moments)
+        callbacks = [_Reporter(out, tracker, progress), keeper]
+        trainer = _trainer(config, module, callbacks)
+        with _quiet():
+            trainer.fit(module)
+        module.progress["finished"] = True
+        keeper.save(trainer, module)
+    return _finish(config, module, identity, progress)
+
+
+def _load_data(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[AtomGraph]]:
+    data = config.data
+    frames = read_frames(data.train, data.labels)
+    attach_neighbours(frames, config.network.cutoff, str(data.train))
+    if data.validation is None:
+        training, held_out, _ = split_frames(frames, data.validation_fraction, config.seed)
+        return training, held_out
+    held_out = read_frames(data.validation, data.labels)
+    attach_neighbours(held_out, config.network.cutoff, str(data.validation))
+    return frames, held_out
+
+
+def _new_model(
+    config: PotentialTrainingConfig, frames: Sequence[AtomGraph], held_out: Sequence[AtomGraph]
+) -> EnergyModel:
+    numbers = [frame.numbers.numpy() for frame in frames]
+    elements = sorted({int(z) for system in numbers for z in system})
+    unseen = sorted({int(z) for frame in held_out for z in frame.numbers} - set(elements))
+    if unseen:
+        names = ", ".join(chemical_symbols[z] for z in unseen)
+        raise InputError(f"validation frames hold {names}, which no training frame does: move some to the training set")
+    counts = composition_matrix(numbers, elements)
+    energies = [frame.energy.item() for frame in frames]
+    if config.reference_energies is not None:
+        given = elements_from_symbols(config.reference_energies)
+        lacking = ", ".join(chemical_symbols[z] for z in elements if z not in given)
+        if lacking:
+            raise InputError(
+                f"reference_energies lack {lacking}, which the training data hold: add them or drop the key"
+            )
+        references = {z: given[z] for z in elements}
+    else:
+        references = fit_reference_energies(counts, energies, elements)
+        if composition_is_ambiguous(counts):
+            logging.getLogger(__name__).info("compositions do not fix each element's reference energy, only their sums")
+    if "forces" in frames[0]:
+        scale = float(torch.cat([frame.forces for frame in frames]).square().mean().sqrt())
+    else:
+        rest = torch.tensor(energies) - torch.from_numpy(counts).double() @ torch.tensor(
+            list(references.values()), dtype=torch.float64
+        )
+        scale = float((rest / torch.from_numpy(counts.sum(1))).std())
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        # forces that all vanish (one perfect crystal) say nothing about the scale
+        model = EnergyModel(config.network, references, scale if scale > 1e-6 else 1.0, config.zbl, dtype)
+    sample = collate(split_frames(frames, _CALIBRATION_FRAMES / len(frames), config.seed)[1])
+    model.calibrate(sample, batch_neighbours(sample))
+    return model
+
+
+def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:
+    """What must be the same for a state to be continued: everything but where it is written."""
+    data = config.data
+    # a folder that moved, or a longer name for the same file, is the same training; the data are told by their hash
+    neutral = config.model_copy(
+        update={"out": Path("."), "data": data.model_copy(update={"train": Path(), "validation": None})}
+    )
+    return {
+        "configuration": config_hash(neutral),
+        "training data": sha256_file(data.train),
+        "validation data": sha256_file(data.validation) if data.validation else None,
+    }
+
+
+def _trainer(
+    config: PotentialTrainingConfig, module: PotentialModule, callbacks: list[lightning.Callback]
+) -> lightning.Trainer:
+    minutes = config.train.max_minutes is not None
+    with _quiet():
+        return lightning.Trainer(
+            accelerator=config.train.device,
+            devices=1,
+            max_epochs=-1 if minutes else config.train.epochs - module.progress["epoch"],
+            gradient_clip_val=config.train.gradient_clip,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            inference_mode=False,  # forces are gradients, in validation too
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=callbacks,
+        )
+
+
+def _finish(config: PotentialTrainingConfig, module: PotentialModule, identity: dict[str, Any], progress: bool) -> Path:
+    """The best averaged weights as a checkpoint, with what they were made from and how good they are."""
+    model = copy.deepcopy(module.model).cpu()
+    model.load_state_dict({name: value.cpu() for name, value in module.best.items()}, strict=False)
+    potential = NetworkPotential(model, config.name)
+    errors = evaluate(potential, module.validation_frames)
+    training = {
+        "data": config.data.train.name,
+        "data_sha256": identity["training data"],
+        "validation_data_sha256": identity["validation data"],
+        "frames": {"training": len(module.train_frames), "validation": len(module.validation_frames)},
+        "config_hash": config_hash(config),
+        "config": config.model_dump(mode="json", exclude={"out", "data", "network"}),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": config.seed,
+        "epochs": module.progress["epoch"],
+        "best_epoch": module.progress["best_epoch"],
+        "steps": module.progress["step"],
+        "wall_seconds": round(module.progress["seconds"], 1),
+        "cpu_seconds": round(module.progress["cpu_seconds"], 1),
+        "validation_errors": {key: round(value, 4) for key, value in errors.items()},
+        "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
+    }
+    save_checkpoint(config.out, model, name=config.name, training=training)
+    write_metrics(config.out / METRICS, module.progress["history"])
+    draw_learning_curve(config.out / CURVE, module.progress["history"])
+    draw_parity(config.out / PARITY, potential, module.validation_frames)
+    summary = f"energy {errors['energy_rmse']:.3g} meV/atom"
+    if "forces_rmse" in errors:
+        summary += f", forces {errors['forces_rmse']:.3g} meV/Å"
+    _say(progress, f"validation RMSE: {summary}; wrote {config.out}")
+    return config.out
+
+
+class _Reporter(lightning.Callback):
+    """Progress bar, `metrics.csv`, and the tracker; before the state is saved, so that all of them agree with it."""
+
+    def __init__(self, out: Path, tracker: Tracker | None, progress: bool) -> None:
+        self.out, self.tracker, self.progress = out, tracker, progress
+        self.bar: Any = None
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        assert isinstance(module, PotentialModule)
+        form = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=1.0, desc="training", bar_format=form, disable=not self.progress, mininterval=0.5)
+        self._advance(module)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(module, PotentialModule)
+        self._advance(module)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        assert isinstance(module, PotentialModule)
+        row = module.progress["history"][-1]
+        write_metrics(self.out / METRICS, module.progress["history"])
+        shown = {"E": f"{row['validation_energy_rmse']:.3g} meV/atom"}
+        if "validation_forces_rmse" in row:
+            shown["F"] = f"{row['validation_forces_rmse']:.3g} meV/Å"
+        self.bar.set_postfix(epoch=row["epoch"] + 1, **shown, refresh=False)
+        if self.tracker is not None:
+            self.tracker.log({key: float(v) for key, v in row.items() if key != "step"}, row["step"])
+
+    def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def _advance(self, module: PotentialModule) -> None:
+        self.bar.update(module.fraction_done() - self.bar.n)
+
+
+def _say(progress: bool, text: str) -> None:
+    if progress:
+        print(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice on workers, loggers and accelerators is not for the user of this command."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""Everything that can be set about training a potential, typed."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+
+from potentials.config import Config
+from potentials.dataset import LabelConfig
+from potentials.network import NetworkConfig
+
+Positive = Annotated[float, pydantic.Field(gt=0)]
+Fraction = Annotated[float, pydantic.Field(gt=0, lt=1)]
+
+
+class DataConfig(Config):
+    """Where the labelled structures are."""
+
+    train: Path  # extended XYZ, plain or .gz or .xz
+    validation: Path | None = None  # another file; without one a part of `train` is held out
+    validation_fraction: Fraction = 0.1  # of `train`, chosen by `seed`
+    labels: LabelConfig = LabelConfig()
+
+
+class LossConfig(Config):
+    """Weights of mean squared (or Huber) errors in eV/atom, eV/Å and, for virials, eV/atom."""
+
+    energy: Positive = 1.0  # at the start
+    energy_final: Positive = 100.0  # at the end; geometric in between
+    forces: Positive = 1.0
+    stress: Positive = 1.0
+    kind: Literal["huber", "mse"] = "huber"
+    huber_delta: Positive = 1.0  # errors beyond it (eV/atom, eV/Å) count linearly
+
+
+class TrainConfig(Config):
+    """How long and how fast."""
+
+    epochs: Annotated[int, pydantic.Field(ge=1)] = 200
+    max_minutes: Positive | None = None  # a budget instead of `epochs`: schedules then follow the clock
+    batch_size: Annotated[int, pydantic.Field(ge=1)] = 5
+    lr: Positive = 0.01
+    warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 100
+    weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    gradient_clip: Positive = 10.0  # norm
+    ema: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.999  # of the weights that are validated and saved
+    loss: LossConfig = LossConfig()
+    save_minutes: Positive = 2.0  # between states a killed run resumes from
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+class PotentialTrainingConfig(Config):
+    """`sorbus train potential`: one YAML file."""
+
+    name: str = "potential"  # the trained potential's short name
+    out: Path = Path("runs/potential")  # folder for checkpoint, curves and state
+    seed: Annotated[int, pydantic.Field(ge=0)] = 0
+    data: DataConfig
+    network: NetworkConfig = NetworkConfig()
+    precision: Literal["float32", "float64"] = "float32"
+    zbl: bool = False  # screened nuclear repulsion inside bond lengths
+    # eV by symbol, e.g. isolated atoms: {H: -13.6}; without them they are fitted to the data
+    reference_energies: dict[str, float] | None = None
+    train: TrainConfig = TrainConfig()

@@ -1,0 +1,230 @@
+"""The Lightning side of training a potential: loss, schedules, averaged weights, batches in a reproducible order."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch_geometric.data import Batch
+
+from potentials.atom_graph import AtomGraph, collate
+from potentials.dataset import batch_neighbours
+from potentials.errors import InputError
+from potentials.label_errors import LabelErrors
+from potentials.network_potential import EnergyModel
+from potentials.training_config import PotentialTrainingConfig
+
+
+class PotentialModule(lightning.LightningModule):
+    """One training run: the model, its averaged copy, where it stands, and the best weights so far.
+
+    What a resumed run needs is `model`, `average`, `best`, the optimiser's moments and `progress`; the order of batches
+    is a pure function of (seed, epoch), and nothing else is random once the weights are drawn.
+    """
+
+    def __init__(
+        self,
+        config: PotentialTrainingConfig,
+        model: EnergyModel,
+        training: Sequence[AtomGraph],
+        validation: Sequence[AtomGraph],
+    ) -> None:
+        super().__init__()
+        self.config, self.model = config, model
+        self.train_frames, self.validation_frames = training, validation
+        self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.best = {name: p.clone() for name, p in self.average.items()}
+        self.progress: dict[str, Any] = {
+            "epoch": 0,
+            "batch": 0,  # done in this epoch
+            "step": 0,
+            "seconds": 0.0,
+            "cpu_seconds": 0.0,  # of this process: on a shared machine the fairer clock
+            "loss_sum": 0.0,  # over this epoch's batches so far
+            "best_score": None,
+            "best_epoch": None,
+            "history": [],
+            "finished": False,
+        }
+        self._clocks = (time.monotonic(), time.process_time())
+        self._errors = LabelErrors()
+
+    # ---- schedules -------------------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.train_frames) / self.config.train.batch_size)
+
+    def fraction_done(self) -> float:
+        """Of the whole training, 0 to 1: by steps, or by the clock where minutes are the budget."""
+        train = self.config.train
+        if train.max_minutes is not None:
+            return min(1.0, self.progress["seconds"] / (60 * train.max_minutes))
+        return min(1.0, self.progress["step"] / (train.epochs * self.steps_per_epoch))
+
+    def learning_rate(self) -> float:
+        """Linear warm-up over `warmup_steps`, then half a cosine down to one hundredth."""
+        train = self.config.train
+        warm = min(1.0, (self.progress["step"] + 1) / max(train.warmup_steps, 1))
+        return train.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction_done())))
+
+    def energy_weight(self) -> float:
+        """Geometric from `energy` to `energy_final`: forces shape the surface first, then energies settle."""
+        loss = self.config.train.loss
+        return loss.energy * (loss.energy_final / loss.energy) ** self.fraction_done()
+
+    # ---- loss ------------------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch, output: dict[str, Tensor]) -> Tensor:
+        """Weighted mean penalties of energies per atom, force components and virials per atom."""
+        weights = self.config.train.loss
+        sizes = torch.bincount(batch.batch, minlength=batch.num_graphs)
+        total = self.energy_weight() * self._penalty((output["energy"] - batch.energy) / sizes).mean()
+        if "forces" in batch:
+            total = total + weights.forces * self._penalty(output["forces"] - batch.forces).mean()
+        if "stress" in batch:
+            per_atom = torch.linalg.det(batch.cell).abs() / sizes
+            virial = (output["stress"] - batch.stress) * per_atom[:, None, None]
+            virial = virial[batch.stress.isfinite()]  # systems without a volume have none
+            if len(virial):
+                total = total + weights.stress * self._penalty(virial).mean()
+        return total
+
+    def _penalty(self, difference: Tensor) -> Tensor:
+        loss = self.config.train.loss
+        if loss.kind == "mse":
+            return difference.square()
+        delta = loss.huber_delta  # scaled so that it is the square near zero
+        size = difference.abs()
+        return torch.where(size < delta, size.square(), delta * (2 * size - delta))
+
+    # ---- Lightning -------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; decay only where a matrix mixes features."""
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": self.config.train.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.config.train.lr, betas=(0.9, 0.999), amsgrad=False)
+
+    def train_dataloader(self) -> DataLoader:
+        """What is left of the present epoch; Lightning asks again every epoch."""
+        order = EpochOrder(
+            len(self.train_frames),
+            self.config.train.batch_size,
+            self.config.seed,
+            self.progress["epoch"],
+            self.progress["batch"],
+        )
+        return _loader(self.train_frames, batch_sampler=order)
+
+    def val_dataloader(self) -> DataLoader:
+        return _loader(self.validation_frames, batch_size=2 * self.config.train.batch_size)
+
+    def on_fit_start(self) -> None:
+        for kept in (self.average, self.best):
+            kept |= {name: value.to(self.device) for name, value in kept.items()}
+        self._clocks = (time.monotonic(), time.process_time())
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        output = self.model(batch, batch_neighbours(batch), stress="stress" in batch, differentiable=True)
+        loss = self.loss(batch, output)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss.item()} at step {self.progress['step']}: "
+                f"lower train.lr ({self.config.train.lr:g}), use train.loss.kind=huber, or look for broken labels"
+            )
+        self.progress["loss_sum"] += loss.item()
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step = self.progress["step"] = self.progress["step"] + 1
+        self.progress["batch"] += 1
+        decay = min(self.config.train.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                self.average[name].lerp_(parameter, 1 - decay)
+        self._read_clocks()
+        minutes = self.config.train.max_minutes
+        if minutes is not None and self.progress["seconds"] > 60 * minutes:
+            self.trainer.should_stop = True
+
+    def on_validation_start(self) -> None:
+        self._swap()
+        self._errors = LabelErrors()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._errors.add(batch, self.model(batch, batch_neighbours(batch), stress="stress" in batch))
+
+    def on_validation_end(self) -> None:
+        """Close the epoch (before any callback's `on_train_epoch_end`): history, and the weights if best."""
+        self._swap()
+        errors = self._errors.summary()
+        score = self.score(errors)
+        progress = self.progress
+        if progress["best_score"] is None or score < progress["best_score"]:
+            progress |= {"best_score": score, "best_epoch": progress["epoch"]}
+            self.best = {name: value.clone() for name, value in self.average.items()}
+        self._read_clocks()
+        row = {
+            "epoch": progress["epoch"],
+            "step": progress["step"],
+            "lr": self.learning_rate(),
+            "train_loss": progress["loss_sum"] / max(progress["batch"], 1),
+            **{f"validation_{key}": value for key, value in errors.items()},
+            "seconds": round(progress["seconds"], 2),
+            "cpu_seconds": round(progress["cpu_seconds"], 2),
+        }
+        progress["history"] = [*progress["history"], row]
+        progress |= {"epoch": progress["epoch"] + 1, "batch": 0, "loss_sum": 0.0}
+
+    def score(self, errors: dict[str, float]) -> float:
+        """What "best" means: the squared errors weighted as the loss weights them at the end."""
+        weights = self.config.train.loss
+        parts = {"energy": weights.energy_final, "forces": weights.forces, "stress": weights.stress}
+        return sum(weight * (errors.get(f"{key}_rmse", 0.0) / 1000) ** 2 for key, weight in parts.items())
+
+    def _read_clocks(self) -> None:
+        clocks = (time.monotonic(), time.process_time())
+        for key, before, now in zip(("seconds", "cpu_seconds"), self._clocks, clocks, strict=True):
+            self.progress[key] += now - before
+        self._clocks = clocks
+
+    def _swap(self) -> None:
+        """Exchange the weights with their average."""
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                kept = parameter.detach().clone()
+                parameter.copy_(self.average[name])
+                self.average[name] = kept
+
+
+class EpochOrder(Sampler[list[int]]):
+    """Batches of one epoch from `first_batch` on; the order is a pure function of (seed, epoch)."""
+
+    def __init__(self, count: int, batch_size: int, seed: int, epoch: int, first_batch: int = 0) -> None:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+        order = torch.randperm(count, generator=generator).tolist()
+        self.batches = [order[i : i + batch_size] for i in range(0, count, batch_size)][first_batch:]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _loader(frames: Sequence[AtomGraph], **options: Any) -> DataLoader:
+    gather: Callable[[list[AtomGraph]], Batch] = collate
+    return DataLoader(list(frames), collate_fn=gather, num_workers=0, **options)  # type: ignore[arg-type]
