@@ -39,6 +39,10 @@ def label(name: str) -> str:
             conditions.append(f"{condition.group(1)} {condition.group(2)}")
         else:
             words.append(_SYMBOLS.get(word, word.upper() if word in _CAPITALS else word))
+    if words[-1:] == ["henry"]:
+        words[-1] = "Henry coefficient"
+    elif words[-1:] == ["heat"]:
+        words[-1] = "heat of adsorption"
     gases = [word for word in words if word in _SYMBOLS.values()]
     if len(gases) > 1 and words[: len(gases)] == gases:  # co2_n2_selectivity: one gas over another
         words = ["/".join(gases), *words[len(gases) :]]

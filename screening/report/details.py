@@ -23,6 +23,7 @@ def _article(ranking: Ranking, entry: Ranked, drawn: str) -> str:
     candidate = entry.candidate
     low, high = entry.score_interval
     first, last = entry.rank_interval
+    rank = f"{first} to {last}" if first != last else str(first)
     level = f"{ranking.level:.0%}"
     parts = "".join(_part_html(ranking, name, part) for name, part in entry.parts.items())
     numbers = "".join(_number_html(found) for found in candidate.properties.values())
@@ -32,7 +33,7 @@ def _article(ranking: Ranking, entry: Ranked, drawn: str) -> str:
         f"<h3>{entry.place}. {formula_html(candidate.structure)}</h3>{still}"
         f'<p class="quiet">{safe(candidate.id)} · proposal {entry.index} · '
         f'<a href="candidates/{safe(cif_name(entry, len(ranking.entries)))}">CIF</a></p>'
-        f"<p>Score <b>{entry.score:.3f}</b> ({low:.2f} to {high:.2f}, {level}), rank {first} to {last} ({level}), "
+        f"<p>Score <b>{entry.score:.3f}</b> ({low:.2f} to {high:.2f}, {level}), rank {rank} ({level}), "
         f"among the top {ranking.top} in {percent(entry.top_probability)} and not dominated in "
         f"{percent(entry.front_probability)} of {ranking.draws} draws; Pareto front {entry.front}.</p>"
         f'<dl class="parts">{parts}</dl>'

@@ -1,14 +1,12 @@
 """The funnel: how many candidates each step left, and why the others were lost, alike reasons together."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from screening.candidate import Snapshot
 from screening.ranking import Ranking
-
-_VARIES = re.compile(r"\b[0-9a-f]{12,}\b|[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")  # ids and numbers
+from screening.report.words import common, pattern
 
 
 @dataclass(frozen=True)
@@ -68,17 +66,9 @@ def funnel(snapshot: Snapshot, ranking: Ranking) -> list[Step]:
 def _alike(losses: Iterable[Loss]) -> tuple[AlikeLosses, ...]:
     found: dict[tuple[str, str], list[Loss]] = defaultdict(list)
     for loss in losses:
-        found[loss.state, _VARIES.sub("\0", loss.reason)].append(loss)
+        found[loss.state, pattern(loss.reason)].append(loss)
     groups = [
-        AlikeLosses(_common([loss.reason for loss in members]), state, tuple(sorted(members, key=lambda x: x.index)))
+        AlikeLosses(common([loss.reason for loss in members]), state, tuple(sorted(members, key=lambda x: x.index)))
         for (state, _), members in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: (-len(group.losses), group.reason)))
-
-
-def _common(reasons: list[str]) -> str:
-    """The reasons as one, with … for the numbers in which they differ."""
-    words = _VARIES.split(reasons[0])
-    columns = zip(*(_VARIES.findall(reason) for reason in reasons), strict=True)
-    numbers = [column[0] if len(set(column)) == 1 else "…" for column in columns]
-    return "".join(word + number for word, number in zip(words, [*numbers, ""], strict=True))

@@ -16,13 +16,15 @@
 
   // ---- plot: two properties against each other ------------------------------------------------------------
 
-  function axis(name, values) {
-    const wish = data.wanted[name] && plot.clientWidth > 520 ? (data.wanted[name] === "max" ? " · more is better" : " · less is better") : "";
+  function axis(name, values, room) {
+    let title = data.labels[name];
+    const wish = data.wanted[name] === "max" ? " · more is better" : " · less is better";
+    if (data.wanted[name] && (title + wish).length * 7 < room) title += wish; // about 7 px a letter
     const positive = values.filter((value) => value > 0);
     const wide = positive.length === values.length && Math.max(...values) / Math.min(...values) > 30;
     return {
-      title: { text: markup(data.labels[name] + wish), standoff: 8 }, type: wide ? "log" : "linear", automargin: true,
-      gridcolor: style("--line"), linecolor: style("--quiet"), zeroline: false, ticks: "outside", tickcolor: style("--line"),
+      title: { text: markup(title), standoff: 8 }, type: wide ? "log" : "linear", automargin: true,
+      ...(wide ? { dtick: 1 } : {}), exponentformat: "power", gridcolor: style("--line"), linecolor: style("--quiet"), zeroline: false, ticks: "outside", tickcolor: style("--line"),
     };
   }
 
@@ -45,7 +47,7 @@
       group(shown.filter((c) => c.front === 1), "Pareto front (all objectives)", style("--berry"), "diamond"),
     ];
     Plotly.react(plot, traces, {
-      xaxis: axis(x, shown.map((c) => c.values[x][0])), yaxis: axis(y, shown.map((c) => c.values[y][0])), font: font(),
+      xaxis: axis(x, shown.map((c) => c.values[x][0]), plot.clientWidth), yaxis: axis(y, shown.map((c) => c.values[y][0]), plot.clientHeight - 60), font: font(),
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 50, r: 10, t: 8, b: 40 },
       hovermode: "closest", legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, dragmode: false,
       hoverlabel: { bgcolor: style("--card"), bordercolor: style("--line"), font: { color: style("--ink") } },
@@ -157,7 +159,7 @@
 
   const unit = (vector) => vector.map((value) => value / Math.hypot(...vector));
   const point = ([x, y, z]) => ({ x, y, z });
-  const FILL = 3.3; // of the panel, tuned by eye; plotly's parallel projection is sized by the aspect ratio alone
+  const FILL = 2.75; // of the panel, tuned by eye; plotly's parallel projection is sized by the aspect ratio alone
 
   // Looking along a cell vector towards the origin, the next one upright; `tilt` leaves the axis a little.
   function camera(cell, along, tilt) {

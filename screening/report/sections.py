@@ -10,7 +10,16 @@ from screening.candidate import Snapshot
 from screening.export import property_columns
 from screening.ranking import Ranked, Ranking
 from screening.report.losses import AlikeLosses, funnel
-from screening.report.words import formula_html, name_of, name_with_unit, number_html, percent, safe, unit_html
+from screening.report.words import (
+    formula_html,
+    name_of,
+    name_with_unit,
+    number_html,
+    percent,
+    safe,
+    told_together,
+    unit_html,
+)
 
 EXAMPLES = 5  # losses shown of a kind
 
@@ -143,7 +152,7 @@ def limits_html(snapshot: Snapshot, ranking: Ranking) -> str:
             if found.method and found.method not in methods.setdefault(name, []):
                 methods[name].append(found.method)
     measured = "".join(
-        f"<tr><th scope=row>{safe(name_of(name))}</th><td>{'<br>'.join(map(safe, texts))}</td></tr>"
+        f"<tr><th scope=row>{safe(name_of(name))}</th><td>{'<br>'.join(map(safe, told_together(texts)))}</td></tr>"
         for name, texts in methods.items()
     )
     versions = "".join(f"<div><dt>{safe(k)}</dt><dd>{safe(v)}</dd></div>" for k, v in snapshot.versions.items())

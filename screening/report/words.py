@@ -1,6 +1,7 @@
 """Text for the page: escaped, with subscripts where chemists write them."""
 
 import re
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from pymatgen.core import Structure
@@ -9,6 +10,8 @@ from screening.quantities import label, label_with_unit, with_error
 
 _MOLECULES = {"CO2": "CO₂", "N2": "N₂", "H2O": "H₂O", "CH4": "CH₄", "O2": "O₂", "H2": "H₂"}
 _MOLECULE = re.compile(r"\b(" + "|".join(_MOLECULES) + r")\b")
+
+_VARIES = re.compile(r"\b[0-9a-f]{12,}\b|[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")  # ids and numbers
 
 
 def safe(text: object) -> str:
@@ -50,6 +53,27 @@ def percent(probability: float) -> str:
     if 0.995 <= probability < 1:
         return "&gt;99%"
     return f"{probability:.0%}"
+
+
+def pattern(text: str) -> str:
+    """The text without its numbers and ids: what alike texts share."""
+    return _VARIES.sub("\0", text)
+
+
+def common(texts: Sequence[str]) -> str:
+    """Texts of one pattern as one, with … for the numbers in which they differ."""
+    words = _VARIES.split(texts[0])
+    columns = zip(*(_VARIES.findall(text) for text in texts), strict=True)
+    numbers = [column[0] if len(set(column)) == 1 else "…" for column in columns]
+    return "".join(word + number for word, number in zip(words, [*numbers, ""], strict=True))
+
+
+def told_together(texts: Iterable[str]) -> list[str]:
+    """Texts, those that differ in numbers only as one, in order of appearance."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        found.setdefault(pattern(text), []).append(text)
+    return [common(members) for members in found.values()]
 
 
 def _lowered(text: str) -> str:

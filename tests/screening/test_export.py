@@ -145,4 +145,6 @@ def test_labels_are_read_by_people():
     assert label("co2_n2_selectivity_298K") == "CO2/N2 selectivity, 298 K"
     assert label("pld_angstrom") == "PLD"
     assert label("vsa_working_capacity") == "VSA working capacity"
+    assert label("n2_henry_298K") == "N2 Henry coefficient, 298 K"
+    assert label("henry_selectivity_298K") == "Henry selectivity, 298 K"
     assert label("void_fraction") == "Void fraction"

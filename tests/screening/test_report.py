@@ -19,7 +19,7 @@ from screening.ranking import rank
 from screening.report import embedded_json, fill, render_report, write_report
 from screening.report.drawing import MOST_ATOMS, colour, picture, scene
 from screening.report.losses import funnel
-from screening.report.words import formula_html, number_html, percent
+from screening.report.words import formula_html, number_html, percent, told_together
 
 NASTY = '</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 2"> & {{css}} \'"'
 
@@ -269,6 +269,12 @@ def test_a_picture_is_well_formed_and_inside_its_frame(make):
 def test_every_element_has_a_colour():
     assert re.fullmatch(r"#[0-9a-f]{6}", colour("Og"))
     assert colour("Nd") != colour("Pr")
+
+
+def test_texts_that_differ_in_numbers_are_one():
+    texts = ["2000 cycles, 2x2x2 cells", "no charges", "2000 cycles, 1x2x3 cells"]
+    assert told_together(texts) == ["2000 cycles, …x2x… cells", "no charges"]
+    assert told_together([]) == []
 
 
 def test_words_for_people():

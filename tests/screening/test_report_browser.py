@@ -38,6 +38,7 @@ def open_page(browser, path, **options):
     """The page, with every request other than for the file itself and every error kept in lists."""
     context = browser.new_context(offline=True, **{"viewport": {"width": 1280, "height": 900}, **options})
     page = context.new_page()
+    page.set_default_timeout(120_000)  # the page is 5 MB of script and WebGL runs in software
     page.asked, page.errors = [], []
 
     def judge(route):
@@ -54,8 +55,8 @@ def open_page(browser, path, **options):
     page.on("dialog", lambda dialog: page.errors.append(dialog.message) or dialog.dismiss())
     page.goto(path.as_uri())
     if options.get("java_script_enabled", True):
-        page.wait_for_selector("html.ready", timeout=60_000)
-        page.wait_for_selector("#viewer canvas", timeout=60_000)
+        page.wait_for_selector("html.ready")
+        page.wait_for_selector("#viewer canvas")
         page.wait_for_timeout(1500)  # WebGL in software takes its time to the first frame
     return page
 
