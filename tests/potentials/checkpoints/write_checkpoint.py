@@ -2,8 +2,8 @@
 
     python tests/potentials/checkpoints/write_checkpoint.py
 
-Copper and aluminium cells, rattled and labelled by EMT, train a tiny network for a few epochs; `expected.json` keeps what
-it answers, so that later versions of the program can be held to it.
+Copper and aluminium cells, rattled and labelled by EMT, train a tiny network for a few epochs; `expected.json` keeps
+what it answers, so that later versions of the program can be held to it.
 """
 
 import json
