@@ -1,0 +1,74 @@
+"""Time energy and forces, and a training step, of the default network: `python benchmarks/potential_speed.py`.
+
+Ten 3BPA molecules in one batch, float32, neighbour lists at hand, one thread, smallest process time of many calls:
+the protocol of the reference measurements of NequIP and MACE on one core.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.record import record  # noqa: E402
+from potentials.atom_graph import collate  # noqa: E402
+from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
+from potentials.files import data_root, sha256_file  # noqa: E402
+from potentials.network import NetworkConfig  # noqa: E402
+from potentials.network_potential import EnergyModel  # noqa: E402
+
+PEER = "NequIP 4 layers, l = 2, 32 features (another run on this kind of machine, one core)"
+PEER_INFERENCE, PEER_TRAINING = 875.0, 2988.0  # us/atom
+REPEATS = 15
+
+
+def smallest_microseconds(call: Callable[[], None], atoms: int) -> float:
+    """Least process time of `call` per atom, us, after two calls to warm up."""
+    times = []
+    for _ in range(REPEATS + 2):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return 1e6 * min(times[2:]) / atoms
+
+
+def main() -> None:
+    """Measure and record."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    path = data_root() / "potentials/botnet/dataset_3BPA/train_300K.xyz.xz"
+    config = NetworkConfig()
+    frames = read_frames(path, LabelConfig())[:10]
+    attach_neighbours(frames, config.cutoff)
+    batch = collate(frames)
+    neighbours = batch_neighbours(batch)
+    model = EnergyModel(config, {1: 0.0, 6: 0.0, 7: 0.0, 8: 0.0})
+    model.calibrate(batch, neighbours)
+
+    def infer() -> None:
+        model(batch, neighbours, stress=False)
+
+    def train() -> None:
+        output = model(batch, neighbours, stress=False, differentiable=True)
+        ((output["forces"] - batch.forces).square().mean() + output["energy"].mean()).backward()
+
+    size = sum(p.numel() for p in model.parameters())
+    protocol = f"3BPA x 10 (270 atoms, {neighbours.edge_index.shape[1]} edges), {size} weights, float32, one thread, "
+    digest = sha256_file(path)
+    infer_time, train_time = (
+        smallest_microseconds(infer, batch.num_nodes),
+        smallest_microseconds(train, batch.num_nodes),
+    )
+    common = {"unit": "us/atom", "data_sha256": digest, "seed": 0, "peer": PEER}
+    record(id="S10a", value=infer_time, protocol=protocol + "energy and forces", peer_value=PEER_INFERENCE, **common)
+    record(
+        id="S10b", value=train_time, protocol=protocol + "force loss and gradient", peer_value=PEER_TRAINING, **common
+    )
+
+
+if __name__ == "__main__":
+    main()
