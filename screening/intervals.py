@@ -11,6 +11,7 @@ from screening.pareto import non_dominated
 
 DRAWS = 4000  # a probability is then known to ±0.008 (one standard error, at worst)
 LEVEL = 0.90  # of every interval
+_CHUNK = 1_000_000  # numbers handled at a time
 
 # Words in the name of a property that cannot be negative; its error is taken as log-normal.
 POSITIVE = ("uptake", "selectivity", "henry", "pld", "lcd", "surface", "void", "volume", "density")
@@ -79,7 +80,9 @@ def spread(
         top: how many count as the top.
         level: probability that an interval holds, cut evenly at both ends.
     """
-    scores = score(samples)  # [draws, n]
+    chunks = np.array_split(samples, max(1, samples.size // _CHUNK))  # the work arrays are larger than the samples
+    scores = np.concatenate([score(chunk) for chunk in chunks])  # [draws, n]
+    on_front = sum(non_dominated(chunk).sum(axis=0) for chunk in chunks)  # [n]
     order = np.argsort(-scores, axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None, :], axis=1)
@@ -92,5 +95,5 @@ def spread(
         rank_low=rank_low.astype(np.int64),
         rank_high=rank_high.astype(np.int64),
         top_probability=(ranks <= top).mean(axis=0),
-        front_probability=non_dominated(samples).mean(axis=0),
+        front_probability=np.asarray(on_front / len(samples)),
     )
