@@ -43,12 +43,13 @@ def make_graph(
     Raises:
         InputError: shapes do not fit each other.
     """
-    numbers = torch.as_tensor(np.asarray(numbers), dtype=torch.int64)
-    positions = torch.as_tensor(np.asarray(positions), dtype=dtype)
+    # torch.tensor copies: a graph must not change when the arrays it was made from do
+    numbers = torch.tensor(np.asarray(numbers), dtype=torch.int64)
+    positions = torch.tensor(np.asarray(positions), dtype=dtype)
     if pbc is None:
         pbc = [cell is not None] * 3
-    cell = torch.as_tensor(np.zeros((3, 3)) if cell is None else np.asarray(cell), dtype=dtype)
-    pbc = torch.as_tensor(np.asarray(pbc), dtype=torch.bool)
+    cell = torch.tensor(np.zeros((3, 3)) if cell is None else np.asarray(cell), dtype=dtype)
+    pbc = torch.tensor(np.asarray(pbc), dtype=torch.bool)
     if numbers.ndim != 1 or positions.shape != (len(numbers), 3) or cell.shape != (3, 3) or pbc.shape != (3,):
         shapes = ", ".join(str(tuple(t.shape)) for t in (numbers, positions, cell, pbc))
         raise InputError(f"shapes of numbers, positions, cell, pbc are {shapes}: give [N], [N, 3], [3, 3], [3]")

@@ -3,9 +3,12 @@
 Weights come with the `chgnet` package (BSD licence); they are read with `weights_only=True` and never unpickled.
 """
 
+import copy
+import pickle
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch_geometric.data import Batch
@@ -22,7 +25,10 @@ _UNTRAINED = frozenset({84, 85, 86, 87, 88})  # Po-Ra occur nowhere in its train
 
 
 class CHGNetPotential:
-    """CHGNet 0.3.0 (PBE+U, trained on MPtrj) or r2scan, on one device.
+    """CHGNet 0.3.0 (PBE+U, trained on MPtrj) or r2scan: the published network, laid out for speed.
+
+    In double precision it equals the package's to 1e-8. In single precision both carry rounding of up to 5e-5 eV/Å,
+    each its own; `chgnet_package.CHGNetPackagePotential` has the package's to the last digits, at three times the cost.
 
     Energies are totals in eV on the scale of raw, corrected Materials Project energies the model was trained on.
     Isolated atoms and non-periodic systems are allowed; atoms beyond 6 Å of each other do not interact.
@@ -42,7 +48,7 @@ class CHGNetPotential:
     ) -> None:
         if dtype not in ("float32", "float64"):
             raise InputError(f"dtype {dtype!r} is not available for CHGNet: choose float32 or float64")
-        self.name = f"chgnet-{version}"
+        self.name = f"chgnet-fast-{version}"
         self.elements = frozenset(range(1, _MAX_NUMBER + 1)) - _UNTRAINED
         self.dtype = getattr(torch, dtype)
         self.device = torch.device(device)
@@ -57,7 +63,7 @@ class CHGNetPotential:
             InputError: an element CHGNet does not know.
             GeometryError: a cell or position no neighbour list may see.
         """
-        batch = batch.to(self.device)
+        batch = copy.copy(batch).to(self.device)  # a shallow copy: the caller's batch stays where it is
         check_elements(batch, self.elements, self.name)
         graph = build_graph(batch, self._pairs, self.weights.bond_cutoff, self.dtype)
         vectors = graph.vectors.clone().requires_grad_()
@@ -76,10 +82,24 @@ class CHGNetPotential:
 
 
 def load_weights(version: str, dtype: torch.dtype, device: torch.device) -> CHGNetWeights:
-    """Weights of a CHGNet version from the installed package, without unpickling anything.
+    """Weights of a CHGNet version, arranged for `chgnet_forward`.
 
     Raises:
         InputError: unknown version, or the package does not carry it in the expected layout.
+    """
+    model = load_package_checkpoint(version, device)
+    try:
+        return arrange_weights(model["state_dict"], model["model_args"], dtype)
+    except (KeyError, ValueError) as error:
+        found = f"CHGNet {version} of chgnet {package_version('chgnet')}"
+        raise InputError(f"{found} has another layout ({error}): install chgnet 0.4.2") from error
+
+
+def load_package_checkpoint(version: str, device: torch.device) -> dict[str, Any]:
+    """State dictionary and model arguments of a CHGNet version from the installed package, nothing unpickled.
+
+    Raises:
+        InputError: unknown version, or the package does not carry it.
     """
     if version not in CHGNET_VERSIONS:
         raise InputError(f"unknown CHGNet version {version!r}: choose one of {', '.join(CHGNET_VERSIONS)}")
@@ -91,11 +111,10 @@ def load_weights(version: str, dtype: torch.dtype, device: torch.device) -> CHGN
     if len(files) != 1:
         raise InputError(f"{folder} holds {len(files)} checkpoints, expected one: reinstall chgnet>=0.4.2")
     try:
-        model = torch.load(files[0], map_location=device, weights_only=True)["model"]
-        return arrange_weights(model["state_dict"], model["model_args"], dtype)
-    except (KeyError, ValueError, RuntimeError) as error:
-        found = f"{files[0].name} of chgnet {package_version('chgnet')}"
-        raise InputError(f"{found} cannot be used ({error}): install chgnet 0.4.2") from error
+        return torch.load(files[0], map_location=device, weights_only=True)["model"]
+    except (KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{files[0].name} cannot be read safely ({reason}): reinstall chgnet 0.4.2") from error
 
 
 def check_elements(batch: Batch, elements: frozenset[int], name: str) -> None:

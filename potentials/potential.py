@@ -42,6 +42,12 @@ class Potential(Protocol):
 
 
 def _chgnet(**options: Any) -> Potential:
+    from potentials.chgnet_package import CHGNetPackagePotential
+
+    return CHGNetPackagePotential(**options)
+
+
+def _chgnet_fast(**options: Any) -> Potential:
     from potentials.chgnet_potential import CHGNetPotential
 
     return CHGNetPotential(**options)
@@ -61,14 +67,15 @@ def _effective_medium(**options: Any) -> Potential:
 
 # A new potential is one file and one line here.
 POTENTIALS: dict[str, Callable[..., Potential]] = {
-    "chgnet": _chgnet,  # universal, 89 elements, weights in its package
+    "chgnet": _chgnet,  # universal, 89 elements, weights in its package; the package's arithmetic
+    "chgnet-fast": _chgnet_fast,  # the same function 3-4 times faster: for relaxation and dynamics
     "emt": _effective_medium,  # fcc metals, for teaching and tests
     "lj": _lennard_jones,  # for teaching and tests
 }
 
 
 def load_potential(name_or_path: str | Path, **options: Any) -> Potential:
-    """A potential by its short name (`chgnet`, `emt`, `lj`) or from a checkpoint folder (or its `model.json`).
+    """A potential by its short name (`chgnet`, `chgnet-fast`, `emt`, `lj`) or from a checkpoint folder.
 
     Options go to the potential, e.g. `load_potential("chgnet", version="r2scan")`,
     `load_potential("lj", epsilon=0.0103, sigma=3.4)`.
@@ -77,16 +84,19 @@ def load_potential(name_or_path: str | Path, **options: Any) -> Potential:
         InputError: unknown name (the nearest is given), missing or broken checkpoint, unknown option.
     """
     name = str(name_or_path)
-    if isinstance(name_or_path, str) and name.lower() in POTENTIALS:
-        try:
-            return POTENTIALS[name.lower()](**options)
-        except TypeError as error:  # an option the potential does not have
-            raise InputError(f"potential {name!r} with options {options}: {error}") from None
     path = Path(name_or_path)
-    if path.exists():
-        from potentials.checkpoint import load_checkpoint
+    try:
+        if isinstance(name_or_path, str) and name.lower() in POTENTIALS:
+            return POTENTIALS[name.lower()](**options)
+        if path.exists():
+            from potentials.checkpoint import load_checkpoint
 
-        return load_checkpoint(path, **options)
+            return load_checkpoint(path, **options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        unknown = str(error).rsplit(" ", 1)[-1]
+        raise InputError(f"potential {name!r} has no option {unknown}: see its docstring for those it has") from None
     if path.suffix or os.sep in name:
         raise InputError(f"no potential checkpoint at {path}: give a folder with model.json and model.safetensors")
     nearest = difflib.get_close_matches(name.lower(), POTENTIALS, n=1)

@@ -153,7 +153,10 @@ def _read_file(path: Path, limits: GateLimits) -> list[ReadResult]:
         name = stem if len(found) == 1 else f"{stem}:{label}"
         where = str(path) if len(found) == 1 else f"{path}, {label}"
         fault = system if isinstance(system, str) else _fault(system, limits)
-        results.append(ReadResult(name, path, None if fault else system, f"{where}: {fault}" if fault else None))
+        if fault or isinstance(system, str):
+            results.append(ReadResult(name, path, None, f"{where}: {fault}"))
+        else:
+            results.append(ReadResult(name, path, system))
     return results
 
 
@@ -263,11 +266,6 @@ def _structure_from_record(record: dict[str, Any]) -> Structure:
 
 _Parser = Callable[[str], Iterable[tuple[str, Structure | Atoms | str]]]
 _PARSERS: dict[str, _Parser] = {_CIF: parse_cif, _POSCAR: _parse_poscar, _XYZ: _parse_xyz, _JSON: _parse_json}
-    _CIF: parse_cif,
-    _POSCAR: _parse_poscar,
-    _XYZ: _parse_xyz,
-    _JSON: _parse_json,
-}
 
 
 def _as_structure(system: Structure | Atoms) -> Structure:
