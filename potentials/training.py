@@ -154,6 +154,8 @@ def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:
 def _trainer(
     config: PotentialTrainingConfig, module: PotentialModule, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
+    if config.train.device == "gpu" and not torch.cuda.is_available():
+        raise InputError("train.device is gpu and torch sees none: set train.device=cpu, or install torch for your GPU")
     minutes = config.train.max_minutes is not None
     with _quiet():
         return lightning.Trainer(

@@ -272,6 +272,12 @@ def test_validation_elements_must_be_trained(folder: Path) -> None:
         train_potential(config, progress=False)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named(folder: Path) -> None:
+    with pytest.raises(InputError, match="torch sees none"):
+        train_potential(settings(folder, train={"device": "gpu"}), progress=False)
+
+
 def test_divergence_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"the loss is (nan|inf) at step \d+: lower train.lr"):
         train_potential(settings(folder, train={"lr": 1e25, "warmup_steps": 0, "epochs": 20}), progress=False)
