@@ -22,7 +22,7 @@ from ase.io import write
 from potentials import training_state
 from potentials.atom_graph import collate
 from potentials.checkpoint import load_checkpoint
-from potentials.config import dump_yaml, parse_config
+from potentials.config import dump_yaml, load_config, parse_config
 from potentials.dataset import LabelConfig, read_frames
 from potentials.errors import InputError
 from potentials.label_errors import evaluate
@@ -281,6 +281,15 @@ def test_a_missing_gpu_is_named(folder: Path) -> None:
 def test_divergence_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"the loss is (nan|inf) at step \d+: lower train.lr"):
         train_potential(settings(folder, train={"lr": 1e25, "warmup_steps": 0, "epochs": 20}), progress=False)
+
+
+def test_shipped_configurations_are_valid_and_show_the_defaults() -> None:
+    folder = Path(__file__).parents[2] / "configs" / "train"
+    shown = load_config(PotentialTrainingConfig, folder / "potential.yaml")
+    assert shown == PotentialTrainingConfig.model_validate({"data": {"train": shown.data.train}})
+    load_config(PotentialTrainingConfig, folder / "potential_3bpa.yaml")
+    with pytest.raises(InputError, match="did you mean 'ema'"):
+        load_config(PotentialTrainingConfig, folder / "potential.yaml", ["train.emma=0.9"])
 
 
 def test_order_of_batches_is_a_pure_function_of_seed_and_epoch() -> None:
