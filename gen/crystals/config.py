@@ -51,6 +51,7 @@ class ProcessConfig(Config):
     sigma_max: float = Field(default=0.5, gt=0)  # fractional; uniform on the torus to 2 exp(-2 pi^2 sigma^2) = 1.4 %
     beta_min: float = Field(default=0.1, gt=0)
     beta_max: float = Field(default=20.0, gt=0)
+    lattice_power: float = Field(default=3.0, gt=0)  # of time: settles the cell before the coordinates
     known_species: float = Field(default=0.35, ge=0, le=1)  # share of samples that learn structure prediction
     no_geometry: float = Field(default=0.3, ge=0, le=1)  # share whose geometry is pure noise: a model of compositions
 

@@ -15,6 +15,8 @@ from gen.crystals.config import NetworkConfig
 from gen.crystals.pairs import direction_count, feature_count, pair_features
 
 TIME_FREQUENCIES = 32
+NEIGHBOUR_RANGE = 4.0  # Å, to the nearest image of an atom
+NEIGHBOURS = 4.0  # typical number within it, so that sums are of order one
 
 
 class EdgeLayer(nn.Module):
@@ -28,16 +30,20 @@ class EdgeLayer(nn.Module):
         self.from_j = nn.Linear(channels, edge_channels, bias=False)
         self.from_pair = nn.Linear(features, edge_channels, bias=False)
         self.edge = nn.Linear(edge_channels, edge_channels)
-        self.node_in = nn.Linear(channels + edge_channels, channels)
+        self.node_in = nn.Linear(channels + 2 * edge_channels, channels)
         self.node_out = nn.Linear(channels, channels)
 
-    def forward(self, h: Tensor, crystal: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """h [B, N, C], crystal [B, C], features [B, N, N, F] -> new h, messages [B, N, N, E]."""
+    def forward(self, h: Tensor, crystal: Tensor, features: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+        """h [B, N, C], crystal [B, C], features [B, N, N, F], near [B, N, N] -> new h, messages [B, N, N, E].
+
+        Messages reach an atom twice: as the mean over the cell, and summed over neighbours by `near`.
+        """
         scale, shift = self.modulation(crystal).unsqueeze(1).chunk(2, dim=-1)
         x = self.norm(h) * (1 + scale) + shift
         messages = self.from_pair(features) + self.from_i(x).unsqueeze(2) + self.from_j(x).unsqueeze(1)
         messages = functional.silu(self.edge(functional.silu(messages)))
-        update = self.node_out(functional.silu(self.node_in(torch.cat([x, messages.mean(2)], dim=-1))))
+        around = torch.einsum("bij,bije->bie", near, messages)
+        update = self.node_out(functional.silu(self.node_in(torch.cat([x, messages.mean(2), around], dim=-1))))
         return h + update, messages
 
 
@@ -84,7 +90,10 @@ class CrystalNetwork(nn.Module):
         """
         config = self.config
         with torch.autocast(frac.device.type, enabled=False):  # distances need every digit
-            features, directions = pair_features(frac, lattice, config.frequencies, config.radial, config.cutoff)
+            features, directions, shortest = pair_features(
+                frac, lattice, config.frequencies, config.radial, config.cutoff
+            )
+        near = torch.exp(-((shortest / NEIGHBOUR_RANGE) ** 4)) / NEIGHBOURS
         count = frac.shape[1]
         size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(len(t), 2)
         known = torch.cat([time_features(t), components, size], dim=-1)
@@ -92,7 +101,7 @@ class CrystalNetwork(nn.Module):
         h = self.embedding(tokens)
         messages = features
         for layer in self.layers:
-            h, messages = layer(h, crystal, features)
+            h, messages = layer(h, crystal, features, near)
         h = self.norm(h)
         # each neighbour pulls along its direction with a strength read off the last message
         pulls = (self.pair_score(messages).unsqueeze(3) * directions).sum((2, 4))  # [B, N, 3]

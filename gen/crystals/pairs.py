@@ -12,6 +12,7 @@ from torch import Tensor
 from gen.diffusion.wrapped_normal import nearest
 
 HOME = 13  # index of the zero translation in `image_shifts`
+DISTANCE_UNIT = 3.0  # Å
 FAR = 1e3  # Å, out of reach of every feature
 DIRECTION_WIDTHS = (0.7, 1.2, 2.0, 3.5)  # Å, ranges over which neighbours pull on a coordinate
 
@@ -22,7 +23,9 @@ def image_shifts(like: Tensor) -> Tensor:
     return torch.cartesian_prod(axis, axis, axis)
 
 
-def pair_features(frac: Tensor, lattice: Tensor, frequencies: int, radial: int, cutoff: float) -> tuple[Tensor, Tensor]:
+def pair_features(
+    frac: Tensor, lattice: Tensor, frequencies: int, radial: int, cutoff: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Invariant features and odd direction vectors of all pairs.
 
     Args:
@@ -33,8 +36,9 @@ def pair_features(frac: Tensor, lattice: Tensor, frequencies: int, radial: int, 
         cutoff: Å, centre of the last Gaussian.
 
     Returns:
-        features [B, N, N, F] with F = `feature_count(...)`, and directions [B, N, N, 3, D] in fractional
-        coordinates with D = `direction_count(...)`, both invariant to translation of the crystal.
+        features [B, N, N, F] with F = `feature_count(...)`; directions [B, N, N, 3, D] in fractional coordinates
+        with D = `direction_count(...)`; distance [B, N, N] in Å to the nearest image, an atom's own included.
+        All are invariant to translation of the crystal and continuous in the coordinates.
     """
     sine, cosine = _waves(frac, frequencies)  # [B, N, N, 3, K]
     count = frac.shape[1]
@@ -44,7 +48,7 @@ def pair_features(frac: Tensor, lattice: Tensor, frequencies: int, radial: int, 
     odd = odd[:, pair_of] * sign[..., None, None]  # [B, N, N, 3, 1 + W]
     features = torch.cat([sine.flatten(3), cosine.flatten(3), even, odd.flatten(3)], dim=-1)
     directions = torch.cat([sine[..., :4], odd[..., 1:]], dim=-1)
-    return features, directions
+    return features, directions, even[..., -1] * DISTANCE_UNIT
 
 
 def feature_count(frequencies: int, radial: int) -> int:
@@ -90,23 +94,27 @@ def _image_sums(
     alone[:, HOME] = itself
     squared = (vectors**2).sum(-1).masked_fill(alone, FAR**2)  # [B, P, 27] Å^2
     distance = squared.sqrt()
+    # images that enter and leave as the nearest one changes do so with no weight, so that sums are continuous
+    reach = ((folded.unsqueeze(2) + shifts).abs() - 1.0).clamp_min(0.0)  # [B, P, 27, 3], at most 0.5
+    window = (torch.cos(math.pi * reach) ** 2).prod(-1, keepdim=True)  # [B, P, 27, 1]
 
     spacing = cutoff / radial
     centres = torch.arange(1, radial + 1, dtype=folded.dtype, device=folded.device)
-    shells = torch.exp(-((distance.unsqueeze(-1) / spacing - centres) ** 2)).sum(2)  # [B, P, R]
+    shells = (torch.exp(-((distance.unsqueeze(-1) / spacing - centres) ** 2)) * window).sum(2)  # [B, P, R]
     widths = torch.tensor(DIRECTION_WIDTHS, dtype=folded.dtype, device=folded.device)
-    weights = torch.exp(squared.unsqueeze(-1) * (-0.5 / widths**2))  # [B, P, 27, W]
+    weights = torch.exp(squared.unsqueeze(-1) * (-0.5 / widths**2)) * window  # [B, P, 27, W]
     pulls = folded.unsqueeze(-1) * weights.sum(2).unsqueeze(-2) + torch.einsum("sd,bpsw->bpdw", shifts, weights)
 
-    shortest, index = distance.min(dim=2)
-    toward = vectors.gather(2, index[..., None, None].expand(*index.shape, 1, 3)).squeeze(2)
-    toward = toward / shortest.clamp_min(1e-3).unsqueeze(-1)
+    shortest = distance.amin(dim=2)
+    # unit vector to the nearest image, zero where several are equally near
+    share = torch.softmax(-0.5 * squared, dim=2) * window.squeeze(-1) / distance.clamp_min(1e-3)
+    toward = (share.unsqueeze(-1) * vectors).sum(2)  # [B, P, 3]
     lengths = lattice.norm(dim=-1)  # [B, 3] Å
     angles = torch.einsum("bpc,bac->bpa", toward, lattice / lengths.unsqueeze(-1))
     # an atom's own images lie in opposite directions at once: no direction
     angles = angles.masked_fill(itself.unsqueeze(-1), 0.0)
     scaled = pulls * lengths[:, None, :, None] / widths
-    even = torch.cat([shells, (shortest / 3.0).clamp_max(4.0).unsqueeze(-1)], dim=-1)
+    even = torch.cat([shells, (shortest / DISTANCE_UNIT).clamp_max(4.0).unsqueeze(-1)], dim=-1)
     return even, torch.cat([angles.unsqueeze(-1), scaled], dim=-1)
 
 

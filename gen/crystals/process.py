@@ -50,7 +50,7 @@ class CrystalProcess:
         self.config = config
         self.scale = scale
         self.mask = mask  # token index
-        self.lattice_noise = VariancePreserving(config.beta_min, config.beta_max)
+        self.lattice_noise = VariancePreserving(config.beta_min, config.beta_max, config.lattice_power)
         # norm of the score against log sigma, tabulated once: 512 points interpolate to 1e-5
         low, high = 0.05 * config.sigma_min, config.sigma_max
         self._log_sigma = torch.linspace(0, 1, 512, dtype=torch.float64) * torch.log(

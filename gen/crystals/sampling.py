@@ -27,6 +27,8 @@ class SamplingConfig(Config):
     species_finish: float = Field(default=1.0, gt=0, le=1)  # geometry time when all species are known; 1: first of all
     noise: float = Field(default=1.0, ge=0)  # scale of the noise put back at every step
     anti_annealing: float = Field(default=0.0, ge=0)  # slope s: the coordinates' drift is scaled by 1 + s (1 - t)
+    quench_steps: int = Field(default=10, ge=0)  # noise-free steps at the end, each one evaluation
+    quench_time: float = Field(default=0.3, gt=0, le=1)  # noise level the network is told at first; falls to 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,14 @@ def sample_batch(
         frac = wrapped_normal.langevin_step(state.frac, score, sigma, config.corrector_step, corrections[:, step])
         return State(state.tokens, frac, state.components)
 
+    def quench(state: State, time: float) -> State:
+        """Step to the denoised crystal as seen at a noise level: towards a mode of the smoothed density."""
+        t = torch.full_like(state.components, time)
+        alpha, _ = process.lattice_noise.alpha_sigma(t)
+        score, sigma, velocity, _ = evaluate(State(state.tokens, state.frac, alpha * state.components), time)
+        frac = wrapped_normal.wrap(state.frac + sigma**2 * score)
+        return State(state.tokens, frac, process.lattice_noise.clean(alpha * state.components, velocity, t))
+
     state = State(tokens, stack("frac"), stack("strain"))
     if config.species_finish == 1.0:
         for k in range(n_atoms, 0, -1):
@@ -152,6 +162,8 @@ def sample_batch(
         state, time_grid(config.steps).tolist(), predict, correct if config.corrector else None
     ):
         state = following
+    for step in range(config.quench_steps):
+        state = quench(state, config.quench_time * (1 - step / config.quench_steps))
     lattice = decode(process.scale.restore(state.components, n_atoms)).cpu()
     numbers = torch.tensor(model.elements)[state.tokens.cpu()]
     frac = state.frac.cpu()

@@ -2,7 +2,10 @@
 
 Song et al. 2021 (Score-based generative modelling through SDEs), eq. 11 with linear beta(t), t in [0, 1]:
 
-    x_t = alpha(t) x_0 + sigma(t) eps,   log alpha = -t^2 (beta_1 - beta_0) / 4 - t beta_0 / 2,   alpha^2 + sigma^2 = 1.
+    x_t = alpha x_0 + sigma eps,   log alpha = -s^2 (beta_1 - beta_0) / 4 - s beta_0 / 2,   alpha^2 + sigma^2 = 1,
+
+where s = t^p. The power p > 1 holds the noise back: in a joint process, whatever shares the time t with another
+variable and should be settled before it takes the larger power.
 
 A prior of another mean and variance is had by standardising x before it comes here. The network predicts the
 velocity v = alpha eps - sigma x_0 (Salimans & Ho 2022, eq. 11), whose variance is one at every time.
@@ -20,10 +23,12 @@ class VariancePreserving:
 
     beta_min: float = 0.1
     beta_max: float = 20.0
+    power: float = 1.0
 
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Signal and noise amplitude at times `t`, both of its shape."""
-        log_alpha = -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
+        s = t**self.power
+        log_alpha = -0.25 * s**2 * (self.beta_max - self.beta_min) - 0.5 * s * self.beta_min
         return torch.exp(log_alpha), torch.sqrt(-torch.expm1(2 * log_alpha))
 
     def noised(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:

@@ -99,11 +99,13 @@ def reverse_step(
 ) -> Tensor:
     """Ancestral step from `sigma` to a smaller `sigma_next` (Song et al. 2021, SMLD ancestral sampling, eq. 47).
 
-    x' = x + drift (sigma^2 - sigma'^2) score + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) noise, folded. A `drift`
-    above one is "anti-annealing" (Miller et al. 2024, FlowMM, sec. 4): the same noise, pulled harder to the data.
+    x' = x + (sigma^2 - sigma'^2) score + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) noise, folded. A `drift` above
+    one pulls harder to the data at the same noise ("anti-annealing", Miller et al. 2024, FlowMM, sec. 4), but never
+    beyond sigma^2 score, which is where the denoised coordinate lies (Tweedie's formula).
     """
     drop = sigma**2 - sigma_next**2
-    return wrap(x + drift * drop * score_x + (sigma_next**2 * drop / sigma**2).sqrt() * noise)
+    pull = torch.minimum(drift * drop, sigma**2)
+    return wrap(x + pull * score_x + (sigma_next**2 * drop / sigma**2).sqrt() * noise)
 
 
 def langevin_step(x: Tensor, score_x: Tensor, sigma: Tensor, step: float, noise: Tensor) -> Tensor:

@@ -84,17 +84,24 @@ def test_pair_features_know_the_shortest_image():
     a = 5.64
     lattice = torch.tensor([[[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]]], dtype=torch.float64)
     frac = torch.tensor([[[0.0, 0, 0], [0.5, 0.5, 0.5]]], dtype=torch.float64)
-    features, directions = pair_features(frac, lattice, 4, 16, 8.0)
+    features, _, distance = pair_features(frac, lattice, 4, 16, 8.0)
     assert features.shape == (1, 2, 2, feature_count(4, 16))
-    shortest = features[..., 6 * 4 + 16] * 3.0
-    assert shortest[0, 0, 1] == pytest.approx(a / 2)
-    assert shortest[0, 0, 0] == pytest.approx(a / 2**0.5)  # Na to its own image
-    # six neighbours around the centre of inversion pull equally
-    assert directions.abs().max() < 1e-9
+    assert distance[0, 0, 1] == pytest.approx(a / 2)
+    assert distance[0, 0, 0] == pytest.approx(a / 2**0.5)  # Na to its own image
+
+
+def test_pair_features_are_continuous_where_the_nearest_image_changes():
+    lattice = torch.tensor([[[2.9, 0, 0], [0.3, 3.1, 0], [-0.2, 0.4, 4.0]]], dtype=torch.float64)
+    one, other = (
+        pair_features(torch.tensor([[[0.0, 0, 0], [x, 0.5, 0.31]]], dtype=torch.float64), lattice, 4, 16, 8.0)
+        for x in (0.5 - 1e-7, 0.5 + 1e-7)
+    )
+    for first, second in zip(one, other, strict=True):
+        assert (first - second).abs().max() < 1e-4
 
 
 def test_directions_are_odd():
     frac = torch.rand(2, 5, 3, dtype=torch.float64)
     lattice = 5 * torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
-    _, directions = pair_features(frac, lattice, 4, 16, 8.0)
+    _, directions, _ = pair_features(frac, lattice, 4, 16, 8.0)
     assert torch.allclose(directions, -directions.transpose(1, 2), atol=1e-10)
