@@ -2,13 +2,18 @@
 
     python benchmarks/adsorption_charges.py -n 40
 
+Some 15 s of one core a framework. Finished frameworks are kept in `runs/`, and the next start goes on from there;
+`--minutes` stops early and reports what is done.
+
 The reference set (A. Raza, A. Sturluson, C. M. Simon, X. Fern, J. Phys. Chem. C 124, 19070 (2020)) holds DDEC
 charges and CO2 Henry coefficients at 298 K by PorousMaterials.jl: UFF + TraPPE, 12.5 Å truncated, Ewald.
 """
 
 import argparse
 import csv
+import json
 import time
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -16,7 +21,7 @@ from scipy.stats import spearmanr
 from benchmarks.charged_frameworks import HENRY_ARCHIVE, HENRY_TABLE, ChargedFramework, read_archive
 from benchmarks.record import record
 from potentials.errors import SorbusError
-from potentials.files import data_root, sha256_file
+from potentials.files import data_root, sha256_file, write_atomic
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.henry import HenrySettings, henry_coefficient
 
@@ -29,6 +34,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=40, help="frameworks, fewest atoms first")
     parser.add_argument("--insertions", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=1e9, help="start no further framework after this long")
     arguments = parser.parse_args()
 
     published = _published()
@@ -36,20 +42,27 @@ def main() -> None:
         f for f in read_archive(HENRY_ARCHIVE, "ddec_xtals") if {(f.name, "ddec"), (f.name, "iqeq")} <= published.keys()
     ]
     frameworks = sorted(frameworks, key=lambda f: len(f.elements))[: arguments.n]
-    started = time.time()
-    rows = []
+    kept = Path(f"runs/adsorption_charges_{arguments.insertions}_{arguments.seed}.json")
+    done: dict[str, list[float]] = json.loads(kept.read_text()) if kept.is_file() else {}
+    started = time.monotonic()
     for framework in frameworks:
+        if framework.name in done:
+            continue
+        if time.monotonic() - started > 60.0 * arguments.minutes:
+            break
         row = [
             _henry(framework, method, arguments.insertions, arguments.seed) for method in ("own", "environment", "eqeq")
         ]
         row += [published[framework.name, "ddec"], published[framework.name, "iqeq"]]
-        rows.append(row)
+        done[framework.name] = row
+        write_atomic(kept, json.dumps(done))
         print(framework.name, len(framework.elements), *(f"{value:.3g}" for value in row), flush=True)
-    print(f"{time.time() - started:.0f} s; columns: {'; '.join(COLUMNS)}")
+    print(f"columns: {'; '.join(COLUMNS)}")
+    rows = [done[framework.name] for framework in frameworks if framework.name in done]
     table = np.array(rows)  # [m, 5] mol/(kg Pa)
     ours, environment, eqeq, reference, iqeq = table.T
     protocol = (
-        f"CO2 Henry coefficients at 298 K of the {len(frameworks)} smallest CoRE MOFs of mpn_henry, UFF + TraPPE, "
+        f"CO2 Henry coefficients at 298 K of the {len(rows)} smallest CoRE MOFs of mpn_henry, UFF + TraPPE, "
         f"12.5 Å truncated, {arguments.insertions} insertions; "
     )
     sha = sha256_file(data_root() / HENRY_ARCHIVE)

@@ -1,14 +1,15 @@
 """Henry coefficients by Widom insertion and heats of adsorption at zero loading."""
 
 from dataclasses import dataclass
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pymatgen.core import Structure
 
 from potentials.config import Config
 from potentials.errors import InputError
 from screening.adsorption.equation_of_state import GAS_CONSTANT
-from screening.adsorption.force_fields import HostGuestModel
+from screening.adsorption.force_fields import FORCE_FIELDS, HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
 from screening.adsorption.gases import find_gas
 from screening.adsorption.raspa import (
@@ -22,6 +23,7 @@ from screening.adsorption.raspa import (
 )
 from screening.adsorption.seeds import derive_seed
 
+MIN_WIDOM_FOR_HEAT = 1e-4  # below, the gas hardly fits: a molecule could not even be placed in reasonable time
 UNRELIABLE_ERROR = 0.25  # relative; beyond it few insertions carry the average and the error bar is a lower bound
 
 
@@ -33,6 +35,14 @@ class HenrySettings(Config):
     temperature: float = Field(default=298.0, gt=0.0)  # K
     insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas
     heat_moves: int = Field(default=4_000, ge=200)  # Monte Carlo moves of one molecule, a gas; a tenth more to settle
+
+    @model_validator(mode="after")
+    def _gases_are_known(self) -> Self:
+        known = FORCE_FIELDS[self.model.force_field].gases
+        unknown = [name for name in self.gases if name.upper() not in known]
+        if unknown or not self.gases:
+            raise ValueError(f"gases {list(self.gases)}: {self.model.force_field} has {', '.join(known)}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,10 @@ def henry_of_host(host: Host, gas_name: str, temperature: float, settings: Henry
     widom, interval = system.components[0].average_rosenbluth_weights.result()
     widom_std = standard_error(interval)
     per_factor = 1.0 / (GAS_CONSTANT * temperature * host.density)
+    heat = heat_std = None
     note = ""
-    if widom <= 0.0:
-        heat = heat_std = None
-        note = f"none of {cycles * MOVES_PER_CYCLE} insertions found room"
+    if widom < MIN_WIDOM_FOR_HEAT:
+        note = f"hardly any of {cycles * MOVES_PER_CYCLE} insertions found room: {gas.name} does not fit"
     else:
         heat, heat_std = _zero_loading_heat(host, gas_name, temperature, settings, seed)
         if widom_std > UNRELIABLE_ERROR * widom:

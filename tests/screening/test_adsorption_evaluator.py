@@ -6,6 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from potentials.config import parse_config
+from potentials.errors import InputError
 from screening.adsorption.evaluator import HenrySettings, UptakeSettings, evaluate_henry, evaluate_uptake
 from screening.candidate import Candidate, content_id
 
@@ -59,6 +60,11 @@ def test_uptake_reports_the_cycle():
     assert all(p.std > 0 and p.method for p in found.values())
 
 
+def test_an_unknown_gas_is_refused_with_the_settings():
+    with pytest.raises(InputError, match="uff-trappe has CO2, N2, CH4"):
+        parse_config(HenrySettings, {"gases": ["CO2", "H2S"]}, "test")
+
+
 def test_names_follow_the_conditions():
     settings = UptakeSettings(
         model=NO_CHARGES,
@@ -78,7 +84,7 @@ def test_no_room_leaves_figures_empty_with_the_reason():
     found = {p.name: p for p in evaluate_henry(candidate(iron), henry, seed=1).properties}
     assert found["co2_henry_298K"].value == pytest.approx(0.0, abs=1e-30)
     assert found["co2_heat_298K"].value is None
-    assert "found room" in found["co2_heat_298K"].note
+    assert "does not fit" in found["co2_heat_298K"].note
     assert found["henry_selectivity_298K"].value is None
     uptake = UptakeSettings(model=NO_CHARGES, equilibration_cycles=0, production_cycles=20)
     found = {p.name: p for p in evaluate_uptake(candidate(iron), uptake, seed=1).properties}

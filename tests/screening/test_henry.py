@@ -134,7 +134,7 @@ def test_no_room_is_an_answer_not_a_hang():
     result = henry_coefficient(iron, "CO2", settings=settings(insertions=400, heat_moves=400))
     assert result.henry_coefficient == pytest.approx(0.0, abs=1e-30)
     assert result.heat is None
-    assert "found room" in result.note
+    assert "does not fit" in result.note
 
 
 def test_method_states_what_was_done():
