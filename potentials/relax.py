@@ -8,12 +8,14 @@ the rest go on.
 
 import difflib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from ase import Atoms
 from ase.data import chemical_symbols
+from pymatgen.core import Structure
 from torch import Tensor
 from torch_geometric.data import Batch
 from tqdm import tqdm
@@ -101,7 +103,8 @@ def relax(
     Raises:
         InputError: a setting that cannot be used; never for the sake of a single structure.
     """
-    single = not isinstance(structures, Sequence)
+    # a Structure is itself a sequence, of sites
+    single = isinstance(structures, Structure | Atoms | AtomGraph)
     systems: list[Any] = [structures] if single else list(structures)
     _check_settings(fmax, smax, max_steps, optimizer, max_atoms_per_batch)
     model = load_potential(potential) if isinstance(potential, str) else potential
