@@ -1,4 +1,4 @@
-"""CHGNet through the chgnet package's own graph converter and network, one forward pass for a whole batch.
+"""CHGNet through the chgnet package's own graph converter and network, a forward pass for many systems at once.
 
 It answers what the package answers, to the last digits of single precision; `chgnet_potential` is the same function
 several times faster.
@@ -18,6 +18,7 @@ from potentials.errors import InputError
 from potentials.neighbours import check_cells
 from potentials.potential import PotentialOutput
 
+_ATOMS_PER_PASS = 256  # beyond it the package's intermediate tensors leave the cache and a pass takes twice as long
 GPA_PER_EV_A3 = 160.21766208  # the factor by which the package turns eV/Å^3 into GPa
 
 
@@ -58,9 +59,11 @@ class CHGNetPackagePotential:
         stresses = torch.zeros(batch.num_graphs, 3, 3, dtype=torch.float64, device=self.device)
         bulk = batch.pbc.all(dim=1)
         for chosen, answer in ((bulk, self._package), (~bulk, self._fast)):
-            if chosen.any():
-                graphs = [batch[k] for k in torch.nonzero(chosen)[:, 0].tolist()]
-                energy[chosen], forces[chosen[batch.batch]], stresses[chosen] = answer(graphs, stress)
+            for part in _parts(chosen, batch.ptr[1:] - batch.ptr[:-1]):
+                graphs = [batch[k] for k in part]
+                mask = torch.zeros_like(chosen)
+                mask[part] = True
+                energy[mask], forces[mask[batch.batch]], stresses[mask] = answer(graphs, stress)
         output = PotentialOutput(energy=energy, forces=forces)
         if stress:
             output["stress"] = stresses
@@ -79,6 +82,19 @@ class CHGNetPackagePotential:
     def _fast(self, graphs: list[Any], stress: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         output = self._open(collate(graphs), stress=True)
         return output["energy"], output["forces"], output["stress"]
+
+
+def _parts(chosen: torch.Tensor, counts: torch.Tensor) -> list[list[int]]:
+    """The chosen systems in parts of at most `_ATOMS_PER_PASS` atoms, or of one system."""
+    parts: list[list[int]] = []
+    room = 0
+    for k in torch.nonzero(chosen)[:, 0].tolist():
+        if not parts or int(counts[k]) > room:
+            parts.append([])
+            room = _ATOMS_PER_PASS
+        parts[-1].append(k)
+        room -= int(counts[k])
+    return parts
 
 
 def _build(version: str, device: torch.device) -> Any:

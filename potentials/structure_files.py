@@ -8,6 +8,7 @@ import gzip
 import json
 import lzma
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -197,7 +198,9 @@ def _fault(system: Any, limits: GateLimits) -> str | None:
 def _parse_poscar(text: str) -> Iterator[tuple[str, Structure | Atoms | str]]:
     from pymatgen.io.vasp import Poscar
 
-    poscar = Poscar.from_str(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is refused below
+        poscar = Poscar.from_str(text)
     if not poscar.true_names:  # VASP 4 files name no elements, and the parser makes some up
         raise InputError("it does not name its elements: add their symbols above the counts")
     yield "POSCAR", poscar.structure
