@@ -43,14 +43,7 @@ def main() -> None:
         (proposal,) = proposer.propose(range(index, index + 1), arguments.seed)
         seconds.append(time.process_time() - start)
         if proposal.structure is None:
-            kind = (
-                "duplicate"
-                if "duplicate" in proposal.failure
-                else "open joint"
-                if "open" in proposal.failure
-                else "other"
-            )
-            failures[kind] += 1
+            failures[_failure_kind(proposal.failure or "")] += 1
             continue
         counts["built"] += 1
         atoms.append(len(proposal.structure))
