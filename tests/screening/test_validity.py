@@ -1,5 +1,6 @@
 """Each validity test fails on the defect it is named for, and on nothing else."""
 
+import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 from structures.published import cha, mfi
@@ -26,8 +27,6 @@ def with_atoms(symbols, positions, base=cha):
 
 def cage_centre(structure):
     """The point of a grid farthest from every atom."""
-    import numpy as np
-
     grid = np.stack(np.meshgrid(*[np.arange(0, 1, 0.1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     distances = structure.lattice.get_all_distances(grid, structure.frac_coords).min(axis=1)
     return structure.lattice.get_cartesian_coords(grid[distances.argmax()])
@@ -45,7 +44,7 @@ def test_zeolites_are_valid():
 
 def test_overlap_names_the_atoms_and_the_distance():
     structure = cha()
-    structure.append("O", structure[0].coords + [0.7, 0, 0], coords_are_cartesian=True)
+    structure.append("O", structure[0].coords + np.array([0.7, 0, 0]), coords_are_cartesian=True)
     result = judge(structure)
     assert "overlap" in result.rejected
     assert "Si (atom 0) and O (atom 108)" in result.rejected
@@ -62,7 +61,7 @@ def test_flat_cell_is_stopped_by_the_gate():
 
 def test_floating_molecule_is_named():
     centre = cage_centre(cha())
-    molecule = [centre, centre + [1.16, 0, 0], centre - [1.16, 0, 0]]
+    molecule = [centre, centre + np.array([1.16, 0, 0]), centre - np.array([1.16, 0, 0])]
     result = judge(with_atoms(["C", "O", "O"], molecule))
     assert "C1O2" in result.rejected
     assert "floats free" in result.rejected
