@@ -4,7 +4,7 @@ D.-Y. Peng, D. B. Robinson, Ind. Eng. Chem. Fundam. 15, 59 (1976), with van der 
 all binary interaction coefficients zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,13 +77,4 @@ def peng_robinson(
         compressibility=float(z),
         molar_density=float(pressure / (z * GAS_CONSTANT * temperature)),
         fugacity_coefficients=tuple(np.exp(log_fugacity_coefficients(z)).tolist()),
-    )
-
-
-def mixture_state(
-    gases: Mapping[str, Gas], mixture: Mapping[str, float], *, temperature: float, pressure: float
-) -> GasState:
-    """`peng_robinson` for a mapping of gas name to mole fraction, in the mapping's order."""
-    return peng_robinson(
-        [gases[name] for name in mixture], list(mixture.values()), temperature=temperature, pressure=pressure
     )

@@ -1,5 +1,6 @@
 """Rigid gas molecules as point sites: geometry, Lennard-Jones parameters, charges, critical constants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from potentials.errors import InputError
@@ -99,7 +100,7 @@ ZEOLITE = {
 }
 
 
-def find_gas(gases: dict[str, Gas], name: str) -> Gas:
+def find_gas(gases: Mapping[str, Gas], name: str) -> Gas:
     """The gas of that name, upper or lower case.
 
     Raises:

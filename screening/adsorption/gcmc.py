@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 
 from potentials.config import Config
 from potentials.errors import InputError
-from screening.adsorption.equation_of_state import mixture_state
+from screening.adsorption.equation_of_state import peng_robinson
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
 from screening.adsorption.gases import find_gas
@@ -102,14 +102,9 @@ def uptake_of_host(
     seed: int,
 ) -> UptakeResult:
     """`gcmc_uptake` of a framework that is already prepared."""
-    gases = [find_gas(dict(host.force_field.gases), name) for name in mixture]
+    gases = [find_gas(host.force_field.gases, name) for name in mixture]
     fractions = list(mixture.values())
-    state = mixture_state(
-        {gas.name: gas for gas in gases},
-        {gas.name: fraction for gas, fraction in zip(gases, fractions, strict=True)},
-        temperature=temperature,
-        pressure=pressure,
-    )
+    state = peng_robinson(gases, fractions, temperature=temperature, pressure=pressure)
     if any(fraction <= 0.0 for fraction in fractions):
         raise InputError(f"mixture {dict(mixture)} holds a gas of no amount: leave it out")
     coefficients = [1.0] * len(gases) if settings.ideal_gas else list(state.fugacity_coefficients)

@@ -11,7 +11,7 @@ from potentials.errors import InputError
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.force_fields import FORCE_FIELDS, HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
-from screening.adsorption.gases import find_gas
+from screening.adsorption.gases import Gas, find_gas
 from screening.adsorption.raspa import (
     BLOCKS,
     KJ_PER_MOL_PER_KELVIN,
@@ -96,7 +96,7 @@ def henry_of_host(host: Host, gas_name: str, temperature: float, settings: Henry
     """`henry_coefficient` of a framework that is already prepared."""
     if not temperature > 0.0:
         raise InputError(f"temperature {temperature} K is not above 0: give it in kelvin")
-    gas = find_gas(dict(host.force_field.gases), gas_name)
+    gas = find_gas(host.force_field.gases, gas_name)
     raspalib = load_raspalib()
     cycles = _cycles(settings.insertions)
     system = run_monte_carlo(
@@ -122,7 +122,7 @@ def henry_of_host(host: Host, gas_name: str, temperature: float, settings: Henry
     if widom < MIN_WIDOM_FOR_HEAT:
         note = f"hardly any of {cycles * MOVES_PER_CYCLE} insertions found room: {gas.name} does not fit"
     else:
-        heat, heat_std = _zero_loading_heat(host, gas_name, temperature, settings, seed)
+        heat, heat_std = _zero_loading_heat(host, gas, temperature, settings, seed)
         if widom_std > UNRELIABLE_ERROR * widom:
             note = "few insertions carry the average: the error is a lower bound"
     return HenryResult(
@@ -142,10 +142,9 @@ def henry_of_host(host: Host, gas_name: str, temperature: float, settings: Henry
 
 
 def _zero_loading_heat(
-    host: Host, gas_name: str, temperature: float, settings: HenrySettings, seed: int
+    host: Host, gas: Gas, temperature: float, settings: HenrySettings, seed: int
 ) -> tuple[float, float]:
     """(q_st, standard error) in kJ/mol from the mean energy of one molecule."""
-    gas = find_gas(dict(host.force_field.gases), gas_name)
     raspalib = load_raspalib()
     rotation = 0.3 if len(gas.sites) > 1 else 0.0
     cycles = _cycles(settings.heat_moves)
