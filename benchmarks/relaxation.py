@@ -5,8 +5,8 @@
     python -m benchmarks.relaxation --pool generated.extxyz
 
 Both sides start from the same structures, run CHGNet 0.3.0 on the same number of threads, and relax positions and
-cell. The peer is what a user writes today: the chgnet package's own ASE calculator, `FrechetCellFilter` and ASE's `FIRE`,
-which stops by its own criterion (generalised forces below fmax); ours must also bring the stress below smax.
+cell. The peer is what a user writes today: the chgnet package's own ASE calculator, `FrechetCellFilter` and ASE's
+`FIRE`, which stops by its own criterion (generalised forces below fmax); ours must also bring the stress below smax.
 """
 
 import argparse

@@ -30,7 +30,7 @@ class _GatedLayer(NamedTuple):
     gate: tuple[Tensor, Tensor] | None
     core_norm: tuple[Tensor, Tensor]
     gate_norm: tuple[Tensor, Tensor]
-    out: Tensor | None  # [64, 64], applied to the summed messages
+    out: Tensor  # [64, 64], applied to the summed messages; empty where nothing is summed
 
 
 class CHGNetWeights(NamedTuple):
@@ -84,7 +84,7 @@ def arrange_weights(state: Mapping[str, Tensor], args: Mapping[str, Any], dtype:
             gate=linear(f"{name}.{mlp}.mlp_gate.layers.3") if two_layers else None,
             core_norm=norm(f"{name}.{mlp}.bn1"),
             gate_norm=norm(f"{name}.{mlp}.bn2"),
-            out=get(f"{name}.mlp_out.layers.1.weight").T.contiguous() if two_layers else None,
+            out=get(f"{name}.mlp_out.layers.1.weight").T.contiguous() if two_layers else torch.empty(0),
         )
 
     n_layers = int(args["n_conv"])
