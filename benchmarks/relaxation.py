@@ -26,7 +26,7 @@ from ase.optimize import FIRE
 
 from benchmarks.record import record
 from potentials.potential import load_potential
-from potentials.relax import Relaxed, relax
+from potentials.relaxation import Relaxed, relax
 from potentials.structure_files import read_structures
 
 SALTS = ("LiF", "NaCl", "KBr", "MgO", "CaO", "SrO", "LiCl", "NaBr")

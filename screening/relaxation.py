@@ -8,7 +8,7 @@ import pydantic
 from potentials.config import Config
 from potentials.gate import geometry_fault
 from potentials.potential import Potential, load_potential
-from potentials.relax import relax
+from potentials.relaxation import relax
 from screening.candidate import Candidate, Evaluation, Property
 from screening.framework import framework_change
 

@@ -16,7 +16,7 @@ from potentials.ase_potential import ASEPotential
 from potentials.atom_graph import graph_from_atoms
 from potentials.errors import InputError
 from potentials.potential import Potential, PotentialOutput, load_potential
-from potentials.relax import Relaxed, relax
+from potentials.relaxation import Relaxed, relax
 
 LJ = load_potential("lj", cutoff=8.0)
 
