@@ -58,7 +58,7 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
                 "formula": structure.composition.reduced_formula,
                 "atoms": len(structure),
                 "energy_ev": done.energy,
-                "energy_change_ev": done.energy - done.initial_energy,
+                "energy_change_ev": _difference(done.energy, done.initial_energy),
                 "steps": done.steps,
                 "converged": done.converged,
                 "fmax_ev_per_angstrom": done.fmax,
@@ -68,3 +68,7 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
             write_atomic(folder / row["file"], structure.to(fmt="cif"))
         rows.append(row)
     return write_table(rows, folder / "relaxed.csv")
+
+
+def _difference(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before

@@ -1,8 +1,17 @@
 """`sorbus train crystals|potential`: train a model from a YAML configuration."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from screening.cli.arguments import add_config_options, print_config, resolve_config, verb_parser
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from potentials.config import Config
+    from screening.tracking import Tracker
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,7 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Train with the chosen configuration; resumes when the output folder holds an unfinished run."""
     from potentials.errors import InputError
     from screening.cli.arguments import split_inputs
-    from screening.tracking import make_tracker
 
     paths, _ = split_inputs(arguments)
     path = paths[0] if paths else arguments.config
@@ -43,24 +51,44 @@ def run(arguments: argparse.Namespace) -> int:
             f"name one configuration, e.g. sorbus train {arguments.kind} configs/train/{arguments.kind}.yaml"
         )
     if arguments.kind == "crystals":
-        from gen.crystals.training import CrystalTrainingConfig as Kind
-        from gen.crystals.training import train_crystals as train
-    else:
-        from potentials.training import PotentialTrainingConfig as Kind
-        from potentials.training import train_potential as train
-    config, _ = resolve_config(Kind, arguments, path)
+        return _train_crystals(arguments, path)
+    return _train_potential(arguments, path)
+
+
+def _train_crystals(arguments: argparse.Namespace, path: str) -> int:
+    from gen.crystals.training import CrystalTrainingConfig, train_crystals
+
+    config, _ = resolve_config(CrystalTrainingConfig, arguments, path)
     if arguments.print_config:
         return print_config(config)
-    tracker = make_tracker(
-        arguments.wandb,
-        project="sorbus",
-        name=f"train-{arguments.kind}",
-        config=config.model_dump(mode="json"),
-        folder=config.out,
-    )
-    try:
-        folder = train(config, resume=not arguments.fresh, tracker=tracker)
-    finally:
-        tracker.finish()
+    with _tracker(arguments, config, config.out) as tracker:
+        command = " ".join(["sorbus train crystals", *arguments.inputs])
+        folder = train_crystals(config, resume=not arguments.fresh, tracker=tracker, command=command)
     print(f"model in {folder}")
     return 0
+
+
+def _train_potential(arguments: argparse.Namespace, path: str) -> int:
+    from potentials.training import PotentialTrainingConfig, train_potential
+
+    config, _ = resolve_config(PotentialTrainingConfig, arguments, path)
+    if arguments.print_config:
+        return print_config(config)
+    with _tracker(arguments, config, config.out) as tracker:
+        folder = train_potential(config, resume=not arguments.fresh, tracker=tracker)
+    print(f"model in {folder}")
+    return 0
+
+
+@contextmanager
+def _tracker(arguments: argparse.Namespace, config: "Config", folder: "str | Path") -> Iterator["Tracker"]:
+    from screening.tracking import make_tracker
+
+    name = f"train-{arguments.kind}"
+    tracker = make_tracker(
+        arguments.wandb, project="sorbus", name=name, config=config.model_dump(mode="json"), folder=folder
+    )
+    try:
+        yield tracker
+    finally:
+        tracker.finish()
