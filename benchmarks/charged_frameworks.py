@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import gemmi
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Structure
 
+from potentials.cif import parse_cif
+from potentials.errors import InputError
 from potentials.files import data_root
 
 DDEC_ARCHIVE = Path("sorbents/coremof_ddec/ddec_xtals_open.tar.xz")
@@ -41,17 +42,12 @@ class ChargedFramework:
 
 def read_charged_cif(name: str, text: str) -> ChargedFramework:
     """A P1 CIF with `_atom_site_charge`; whatever stands before `data_` is dropped."""
-    block = gemmi.cif.read_string(text[text.index("data_") :]).sole_block()
-    cell = [
-        gemmi.cif.as_number(block.find_value(f"_cell_{key}"))
-        for key in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    ]
-    rows = block.find("_atom_site_", ["label", "?type_symbol", "fract_x", "fract_y", "fract_z", "charge"])
-    symbols = [row[1] if row.has(1) else row[0] for row in rows]
-    elements = tuple(_element(symbol) for symbol in symbols)
-    positions = [[gemmi.cif.as_number(row[k]) for k in (2, 3, 4)] for row in rows]
-    charges = np.array([gemmi.cif.as_number(row[5]) for row in rows])
-    return ChargedFramework(name, Structure(Lattice.from_parameters(*cell), elements, positions), elements, charges)
+    ((_, structure),) = parse_cif(text)
+    if isinstance(structure, str):
+        raise InputError(f"{name}: {structure}")
+    elements = tuple(site.specie.symbol for site in structure)
+    charges = np.array(structure.site_properties["charge"])
+    return ChargedFramework(name, structure, elements, charges)
 
 
 def read_archive(archive: Path, folder: str = "") -> Iterator[ChargedFramework]:
@@ -70,8 +66,3 @@ def split_of(framework: ChargedFramework, henry_formulas: set[str]) -> Split:
         return "henry"
     bucket = int(hashlib.sha256(framework.formula.encode()).hexdigest()[:8], 16) % 10
     return "test" if bucket < 2 else "validation" if bucket == 2 else "training"
-
-
-def _element(symbol: str) -> str:
-    letters = "".join(c for c in symbol if c.isalpha())
-    return letters[:2] if Element.is_valid_symbol(letters[:2]) and letters[1:2].islower() else letters[:1]
