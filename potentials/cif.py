@@ -1,18 +1,21 @@
 """Reading and writing CIF: a direct way from the tables of the file to atoms, fast on pools of large P1 cells.
 
-gemmi tokenises (compiled, strict); the rest is done here so that nothing is guessed: symmetry operations are applied
-as the file gives them, partial occupancy is refused rather than averaged, and `_atom_site_charge` is kept.
+pymatgen tokenises; the rest is done here so that nothing is guessed: symmetry operations are applied as the file
+gives them, partial occupancy is refused rather than averaged, and `_atom_site_charge` is kept.
 (International Union of Crystallography, CIF 1.1; Hall, Allen, Brown, Acta Cryst. A 47, 655 (1991).)
 """
 
+import functools
 import math
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gemmi
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure, SymmOp
+from pymatgen.io.cif import CifBlock
+from pymatgen.symmetry.groups import SpaceGroup
 
 from potentials.errors import InputError
 
@@ -37,21 +40,22 @@ def parse_cif(text: str) -> list[tuple[str, Structure | str]]:
         raise InputError("there is no data_ block: it is not a CIF, or it is truncated")
     text = _UNQUOTED_GROUP.sub(r"\1'\2'", text[start.start() :])
     try:
-        document = gemmi.cif.read_string(text)
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # the tokeniser only warns of a stray word
+            parts = re.split(r"^data_", text, flags=re.M | re.I)[1:]
+            blocks = [CifBlock.from_str(f"data_{part}") for part in parts]
+    except Exception as error:  # a broken loop raises ValueError, IndexError or ZeroDivisionError
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"it is not valid CIF ({reason}): it may be truncated") from None
-    blocks = [
-        block for block in document if block.find_loop("_atom_site_fract_x") or block.find_value("_cell_length_a")
-    ]
+    blocks = [block for block in blocks if {"_atom_site_fract_x", "_cell_length_a"} & block.data.keys()]
     if not blocks:
         raise InputError("no block holds a cell and atom sites: it may be truncated, or is not a structure")
     found: list[tuple[str, Structure | str]] = []
     for block in blocks:
         try:
-            found.append((block.name, _structure(block)))
+            found.append((block.header, _structure(block.data)))
         except InputError as error:
-            found.append((block.name, str(error)))
+            found.append((block.header, str(error)))
     return found
 
 
@@ -91,15 +95,15 @@ def format_cif(structure: Structure, name: str = "structure") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _structure(block: Any) -> Structure:
-    lengths = [_cell_value(block, f"_cell_length_{axis}") for axis in "abc"]
-    angles = [_cell_value(block, f"_cell_angle_{angle}") for angle in ("alpha", "beta", "gamma")]
+def _structure(data: Mapping[str, Any]) -> Structure:
+    lengths = [_cell_value(data, f"_cell_length_{axis}") for axis in "abc"]
+    angles = [_cell_value(data, f"_cell_angle_{angle}") for angle in ("alpha", "beta", "gamma")]
     a, b, g = (math.cos(math.radians(angle)) for angle in angles)
     if min(lengths) <= 0 or not 1 - a * a - b * b - g * g + 2 * a * b * g > 1e-12:
         raise InputError(f"cell lengths {lengths} and angles {angles} span no volume: correct the cell")
     lattice = Lattice.from_parameters(*lengths, *angles)
-    symbols, labels, fractional, charges = _sites(block)
-    operations = _operations(block, lengths, angles)
+    symbols, labels, fractional, charges = _sites(data)
+    operations = _operations(data, angles)
     if len(operations) > 1:
         source, fractional = _expand(operations, fractional, lattice.matrix)
         symbols, labels = [symbols[k] for k in source], [labels[k] for k in source]
@@ -108,39 +112,58 @@ def _structure(block: Any) -> Structure:
     return Structure(lattice, symbols, fractional, site_properties=properties, labels=labels)
 
 
-def _cell_value(block: Any, tag: str) -> float:
-    raw = block.find_value(tag)
-    value = gemmi.cif.as_number(raw) if raw is not None else math.nan
+def _number(text: str) -> float:
+    """A CIF number, its standard uncertainty in brackets dropped; NaN for `.`, `?` and anything else."""
+    try:
+        return float(text.partition("(")[0])
+    except ValueError:
+        return math.nan
+
+
+def _cell_value(data: Mapping[str, Any], tag: str) -> float:
+    raw = data.get(tag)
+    value = _number(raw) if isinstance(raw, str) else math.nan
     if not math.isfinite(value):
         shown = "missing" if raw is None else repr(raw)
         raise InputError(f"{tag} is {shown}, not a number: complete the cell")
     return value
 
 
-def _sites(block: Any) -> tuple[list[str], list[str], np.ndarray, np.ndarray | None]:
+def _sites(data: Mapping[str, Any]) -> tuple[list[str], list[str], np.ndarray, np.ndarray | None]:
     """Element symbols, labels, fractional coordinates [N, 3] and charges [N] of the asymmetric unit."""
-    tags = ["_fract_x", "_fract_y", "_fract_z", "?_label", "?_type_symbol", "?_occupancy", "?_charge"]
-    table = block.find("_atom_site", tags)
-    if not len(table):
+    columns = {key: _column(data, f"_atom_site_{key}") for key in _SITE_COLUMNS}
+    coordinates = [columns[f"fract_{axis}"] for axis in "xyz"]
+    if not all(coordinates):
         raise InputError("there are no atom sites with fractional coordinates: the file may be truncated")
-    has = [table.has_column(column) for column in range(len(tags))]
-    if not has[3] and not has[4]:
+    count = len(coordinates[0])
+    types = columns["type_symbol"] or columns["label"]
+    if not types:
         raise InputError("atom sites have neither label nor type symbol: name their elements")
-    symbols, labels, charges = [], [], []
-    fractional = np.empty((len(table), 3))
-    for k, row in enumerate(table):
-        label = gemmi.cif.as_string(row[3]) if has[3] else f"{gemmi.cif.as_string(row[4])}{k + 1}"
-        fractional[k] = [gemmi.cif.as_number(row[column]) for column in range(3)]
+    labels = columns["label"] or [f"{symbol}{k + 1}" for k, symbol in enumerate(types)]
+    occupancies = columns["occupancy"] or ["1"] * count
+    charges = columns["charge"] or ["?"] * count
+    if {len(column) for column in (*coordinates, types, labels, occupancies, charges)} != {count}:
+        raise InputError("the columns of the atom sites differ in length: the file may be truncated")
+    fractional = np.array([[_number(text) for text in column] for column in coordinates]).T
+    symbols = []
+    for k, label in enumerate(labels):
         if not np.isfinite(fractional[k]).all():
-            raise InputError(f"site {label} has coordinates {[row[0], row[1], row[2]]}: complete or remove it")
-        occupancy = gemmi.cif.as_number(row[5]) if has[5] else math.nan
+            raise InputError(f"site {label} has coordinates {[c[k] for c in coordinates]}: complete or remove it")
+        occupancy = _number(occupancies[k])
         if occupancy < _FULL or occupancy > 2 - _FULL:  # `.` and `?` are NaN and mean fully occupied
             raise InputError(f"site {label} has occupancy {occupancy:g} (disorder): choose one ordered variant")
-        symbols.append(_element(gemmi.cif.as_string(row[4]) if has[4] else label, label))
-        labels.append(label)
-        charges.append(gemmi.cif.as_number(row[6]) if has[6] else math.nan)
-    known = np.array(charges)
+        symbols.append(_element(types[k], label))
+    known = np.array([_number(text) for text in charges])
     return symbols, labels, fractional, known if np.isfinite(known).all() else None
+
+
+_SITE_COLUMNS = ("fract_x", "fract_y", "fract_z", "label", "type_symbol", "occupancy", "charge")
+
+
+def _column(data: Mapping[str, Any], tag: str) -> list[str]:
+    """A column of a loop; a lone value is a loop of one row; absent is empty."""
+    value = data.get(tag, [])
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _element(text: str, label: str) -> str:
@@ -148,41 +171,59 @@ def _element(text: str, label: str) -> str:
     letters = re.match(r"[A-Za-z]{1,2}", text)
     if letters:
         for symbol in (letters[0].capitalize(), letters[0][0].upper()):
-            element = gemmi.Element(symbol)
-            if element.atomic_number > 0:
-                return "H" if element.atomic_number == 1 else element.name
+            if symbol in ("D", "T"):
+                return "H"
+            if Element.is_valid_symbol(symbol):
+                return symbol
     raise InputError(f"site {label} has type {text!r}, which is no chemical element: correct it")
 
 
-def _operations(block: Any, lengths: Sequence[float], angles: Sequence[float]) -> list[Any]:
+def _operations(data: Mapping[str, Any], angles: Sequence[float]) -> list[SymmOp]:
     """Symmetry operations: those listed, else those of the named or numbered space group, else the identity."""
     for tag in ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz"):
-        listed = [gemmi.cif.as_string(text) for text in block.find_values(tag)]
+        listed = _column(data, tag)
         if listed:
             try:
-                return [gemmi.Op(text) for text in listed]
-            except (ValueError, RuntimeError):
+                return [_operation(text) for text in listed]
+            except (ValueError, IndexError):
                 raise InputError(f"symmetry operation among {listed[:3]} ... is not readable: correct {tag}") from None
+    # of a rhombohedral group, the axes in use show in the cell: hexagonal axes have gamma = 120
+    hexagonal = abs(angles[2] - 120) < 1e-3
     for tag in ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_IT_number",
                 "_symmetry_Int_Tables_number"):  # fmt: skip
-        raw = block.find_value(tag)
-        name = gemmi.cif.as_string(raw).strip() if raw is not None else ""
+        name = "".join(_column(data, tag)[:1]).strip()
         if not name or name in ".?":
             continue
-        if name.isdigit():
-            group = gemmi.find_spacegroup_by_number(int(name)) if 1 <= int(name) <= 230 else None
-        else:
-            group = gemmi.find_spacegroup_by_name(name, angles[0], angles[2])
-        if group is None:
-            raise InputError(f"space group {name!r} is unknown: list the symmetry operations")
-        return list(group.operations())
-    return [gemmi.Op("x,y,z")]
+        try:
+            if name.isdigit():
+                group = SpaceGroup.from_int_number(int(name), hexagonal=hexagonal)
+            else:
+                symbol = re.sub(r"[\s_]|:[HRhr]$", "", name)
+                symbol = _group_symbols().get(symbol, symbol)
+                rhombohedral = symbol.startswith("R") and not hexagonal
+                group = SpaceGroup(f"{symbol}:R" if rhombohedral else symbol, hexagonal=not rhombohedral)
+        except ValueError:
+            raise InputError(f"space group {name!r} is unknown: list the symmetry operations") from None
+        return list(group.symmetry_ops)
+    return [SymmOp.from_xyz_str("x,y,z")]
 
 
-def _expand(operations: list[Any], fractional: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _operation(text: str) -> SymmOp:
+    if not re.fullmatch(r"[xyzXYZ\d\s+\-*/.,]+", text):  # pymatgen skips what it does not know
+        raise ValueError(text)
+    return SymmOp.from_xyz_str(text)
+
+
+@functools.cache
+def _group_symbols() -> dict[str, str]:
+    """`P21/c` -> `P2_1/c`, the spelling pymatgen knows."""
+    return {symbol.replace("_", ""): symbol for symbol in SpaceGroup.SG_SYMBOLS}
+
+
+def _expand(operations: list[SymmOp], fractional: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All images of all sites in the cell: index of the source site [M] and fractional coordinates [M, 3]."""
-    rotations = np.array([operation.rot for operation in operations]) / gemmi.Op.DEN
-    shifts = np.array([operation.tran for operation in operations]) / gemmi.Op.DEN
+    rotations = np.array([operation.rotation_matrix for operation in operations])
+    shifts = np.array([operation.translation_vector for operation in operations])
     sources, images = [], []
     for k, point in enumerate(fractional):
         kept = np.empty((0, 3))

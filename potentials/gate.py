@@ -140,7 +140,7 @@ def _distance_fault(
 ) -> str | None:
     from ase.data import chemical_symbols
 
-    from potentials.neighbours import close_pairs
+    from potentials.close_pairs import close_pairs
 
     # Safe now: the cell is at least `min_height` high and the cut-off is a fraction of that.
     first, second, distances = close_pairs(positions, cell, pbc, limits.min_distance)

@@ -9,8 +9,8 @@ from ase import units
 from ase.data import covalent_radii
 
 from potentials.atom_graph import AtomGraph
+from potentials.close_pairs import close_pairs
 from potentials.errors import InputError
-from potentials.neighbours import close_pairs
 
 _SAMPLE = 200  # frames looked at
 _NOBLE = (2, 10, 18, 36, 54, 86)  # touch at far more than covalent distance

@@ -12,6 +12,7 @@ import vesin
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from potentials.close_pairs import periodic_rows
 from potentials.errors import GeometryError
 from potentials.gate import cell_heights
 
@@ -75,15 +76,6 @@ def bulk_heights(cell: Tensor) -> Tensor:
     normals = torch.linalg.cross(cell[:, [1, 2, 0]], cell[:, [2, 0, 1]])  # a_(k+1) x a_(k+2), [B, 3, 3]
     volume = (cell[:, 0] * normals[:, 0]).sum(-1).abs()
     return volume[:, None] / normals.norm(dim=-1).clamp_min(1e-12)
-
-
-def close_pairs(
-    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices i, j and distances of all pairs of one system closer than `cutoff` Å, each pair once."""
-    finder = vesin.NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
-    first, second, distances = finder.compute(positions, _box(cell, pbc), pbc, "ijd")
-    return first.astype(np.int64), second.astype(np.int64), distances
 
 
 class VerletList:
@@ -162,13 +154,8 @@ def _pairs(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, *, half: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     finder = vesin.NeighborList(cutoff=cutoff, full_list=not half, n_threads=1)
-    first, second, shifts = finder.compute(positions, _box(cell, pbc), pbc, "ijS")
+    first, second, shifts = finder.compute(positions, periodic_rows(cell, pbc), pbc, "ijS")
     return first.astype(np.int64), second.astype(np.int64), shifts
-
-
-def _box(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """The cell with every non-periodic row zeroed: vesin ignores them, and they need not be sound."""
-    return np.where(np.asarray(pbc, dtype=bool)[:, None], cell, 0.0)
 
 
 def _join(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], batch: Batch) -> Neighbours:

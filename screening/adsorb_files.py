@@ -48,15 +48,12 @@ def adsorb_files(
     rows: list[dict[str, Any]] = []
     for result in tqdm(found, desc="adsorb", disable=not progress):
         row: dict[str, Any] = {"name": result.name}
-        if result.structure is None:
-            row["error"] = result.error
-        else:
-            candidate = Candidate(content_id(result.structure), len(rows), result.structure, {})
-            row["formula"] = result.structure.composition.reduced_formula
-            try:
-                row |= _measure(candidate, settings)
-            except SorbusError as error:
-                row["error"] = str(error)
+        try:
+            structure = result.structure
+            row["formula"] = structure.composition.reduced_formula
+            row |= _measure(Candidate(content_id(structure), len(rows), structure, {}), settings)
+        except SorbusError as error:
+            row["error"] = str(error)
         rows.append(row)
         write_table(rows, target)
     return write_table(rows, target)

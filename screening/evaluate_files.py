@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pymatgen.core import Structure
+
 from gen.evaluation import evaluate_crystals
 from potentials.config import Config
 from potentials.errors import InputError
@@ -22,9 +24,13 @@ def evaluate_files(paths: Sequence[str], settings: EvaluateSettings) -> tuple[li
         InputError: a path does not exist, or nothing in it can be read.
     """
     del settings  # where to write is the caller's business
-    found = [result for path in paths for result in read_structures(path)]
-    structures = [result.structure for result in found if result.structure is not None]
-    errors = [f"{result.name}: {result.error}" for result in found if result.structure is None]
+    structures: list[Structure] = []
+    errors = []
+    for result in (result for path in paths for result in read_structures(path)):
+        try:
+            structures.append(result.structure)
+        except InputError as error:
+            errors.append(str(error))
     if not structures:
         raise InputError(f"no readable structure in {', '.join(map(str, paths))}: {errors[0] if errors else 'empty'}")
     rows = [

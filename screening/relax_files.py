@@ -1,16 +1,18 @@
 """Relax every structure of some files or folders and tabulate the result."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from pymatgen.core import Composition, Structure
 
 from potentials.config import Config
-from potentials.files import write_atomic
 from potentials.potential import load_potential
 from potentials.relaxation import relax
-from potentials.structure_files import read_structures
+from potentials.structure_files import read_structures, write_structures
 from screening.table import Table, write_table
 
 
@@ -27,8 +29,8 @@ class RelaxSettings(Config):
 def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Path, *, progress: bool = False) -> Table:
     """Relax all structures found in `paths`.
 
-    Writes `<folder>/<n>_<name>.cif` per relaxed structure and `<folder>/relaxed.csv` with energies (eV),
-    steps, convergence, volume change, or the reason a row failed.
+    Writes `<folder>/<n>_<name>.cif` (`.extxyz` for a molecule) per relaxed structure, and `<folder>/relaxed.csv` with
+    energies (eV), steps, convergence, volume change, or the reason a row failed.
 
     Raises:
         InputError: a path does not exist, the potential is unknown, or the folder cannot be written.
@@ -36,9 +38,9 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
     folder = Path(folder)
     found = [result for path in paths for result in read_structures(path)]
     potential = load_potential(settings.potential)
-    readable = [result for result in found if result.structure is not None]
+    readable = [result for result in found if result.system is not None]
     relaxed = relax(
-        [result.structure for result in readable],
+        [result.system for result in readable],
         potential,
         fmax=settings.fmax,
         max_steps=settings.max_steps,
@@ -48,25 +50,27 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
     outcome = dict(zip((id(result) for result in readable), relaxed, strict=True))
     rows: list[dict[str, Any]] = []
     for number, result in enumerate(found):
-        row: dict[str, Any] = {"name": result.name}
         done = outcome.get(id(result))
         if done is None or done.failure:
-            row["error"] = result.error if done is None else done.failure
-        else:
-            structure = done.structure
-            row |= {
-                "formula": structure.composition.reduced_formula,
-                "atoms": len(structure),
+            rows.append({"name": result.name, "error": result.error if done is None else done.failure})
+            continue
+        ending = "cif" if isinstance(done.structure, Structure) else "extxyz"  # a molecule has no cell for a CIF
+        target = f"{number:04d}_{re.sub(r'[^A-Za-z0-9._-]', '_', result.name)}.{ending}"
+        write_structures(folder / target, [done.structure])
+        rows.append(
+            {
+                "name": result.name,
+                "formula": Composition(Counter(result.atoms.get_chemical_symbols())).reduced_formula,
+                "atoms": len(done.structure),
                 "energy_ev": done.energy,
                 "energy_change_ev": _difference(done.energy, done.initial_energy),
                 "steps": done.steps,
                 "converged": done.converged,
                 "fmax_ev_per_angstrom": done.fmax,
-                "volume_change_percent": 100 * (structure.volume / result.structure.volume - 1),
-                "file": f"{number:04d}_{Path(result.name).stem}.cif",
+                "volume_change_percent": None if done.volume_change is None else 100 * done.volume_change,
+                "file": target,
             }
-            write_atomic(folder / row["file"], structure.to(fmt="cif"))
-        rows.append(row)
+        )
     return write_table(rows, folder / "relaxed.csv")
 
 

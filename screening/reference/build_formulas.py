@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ase.data import atomic_numbers
-from gemmi import cif
+from pymatgen.io.cif import CifBlock
 from tqdm import tqdm
 
 from potentials.errors import InputError
@@ -41,10 +41,10 @@ def element_counts(text: str) -> Counter[str]:
     start = text.find("data_")  # some files begin with a line of their own
     body = re.sub(r"(_symmetry_space_group_name_H-M\s+)P\s?1\s*$", r"\1'P 1'", text[start:], flags=re.MULTILINE)
     try:
-        block = cif.read_string(body).sole_block()
-    except (RuntimeError, ValueError) as error:
+        data = CifBlock.from_str(body).data
+    except (IndexError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"not a CIF file: {error}") from None
-    symbols = list(block.find_values("_atom_site_type_symbol")) or list(block.find_values("_atom_site_label"))
+    symbols = data.get("_atom_site_type_symbol") or data.get("_atom_site_label")
     if not symbols:
         raise InputError("the CIF lists no atoms")
     return Counter(_element(symbol) for symbol in symbols)

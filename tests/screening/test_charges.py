@@ -192,7 +192,6 @@ def test_shipped_table_gives_mg_mof_74_sound_charges():
 
 
 def test_held_out_frameworks_come_within_the_stated_error(data):
-    pytest.importorskip("gemmi")
     from benchmarks.charged_frameworks import DDEC_ARCHIVE, HENRY_ARCHIVE, read_archive, split_of
 
     if not (data / DDEC_ARCHIVE).is_file() or not (data / HENRY_ARCHIVE).is_file():

@@ -1,5 +1,6 @@
 """The command line: help, typed settings, and one clear sentence with exit code 2 for anything unusable."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -116,6 +117,24 @@ def test_garbage_structures_are_named_not_raised(
     assert path.stem in captured.out + captured.err
     assert "Traceback" not in captured.out + captured.err
     assert not list(tmp_path.rglob("*.cif.*")), "nothing is left half written"
+
+
+def test_a_bad_row_does_not_stop_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for kind, text in GARBAGE.items():
+        (folder / f"{kind}.cif").write_text(text)
+    (folder / "sound.cif").write_text(SOUND)
+    (folder / "dimer.xyz").write_text("2\n\nAr 0 0 0\nAr 3.5 0 0\n")
+    assert main(["relax", str(folder), "potential=lj", "max_steps=2", f"out={tmp_path}/out"]) == 0
+    with open(tmp_path / "out" / "relaxed.csv", newline="") as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    assert rows.keys() == {*GARBAGE, "sound", "dimer"}
+    assert all(rows[kind]["error"] for kind in GARBAGE)
+    assert not rows["sound"]["error"]
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".cif", ".extxyz"}
+    assert main(["evaluate", str(folder)]) == 0
+    assert capsys.readouterr().out.count("not read: ") == len(GARBAGE) + 1  # the molecule has no cell
 
 
 def test_unwritable_folder_is_refused_before_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
