@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from pymatgen.core import Composition, Structure
@@ -19,7 +19,8 @@ from screening.table import Table, write_table
 class RelaxSettings(Config):
     """What `sorbus relax` needs to know."""
 
-    potential: str = "chgnet"  # a registered name or the folder of a trained checkpoint
+    potential: str = "chgnet-fast"  # a registered name or the folder of a trained checkpoint
+    optimizer: Literal["fire", "lbfgs"] = "lbfgs"
     fmax: float = Field(0.05, gt=0)  # eV/Å
     max_steps: int = Field(500, ge=1)
     variable_cell: bool = True
@@ -45,6 +46,7 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
         fmax=settings.fmax,
         max_steps=settings.max_steps,
         variable_cell=settings.variable_cell,
+        optimizer=settings.optimizer,
         progress=progress,
     )
     outcome = dict(zip((id(result) for result in readable), relaxed, strict=True))

@@ -16,12 +16,12 @@ from screening.framework import framework_change
 class RelaxationSettings(Config):
     """How a candidate is relaxed, and what it must survive."""
 
-    potential: str = "chgnet"  # a short name of `load_potential`, or a checkpoint folder
+    potential: str = "chgnet-fast"  # a short name of `load_potential`, or a checkpoint folder
     fmax: float = pydantic.Field(default=0.1, gt=0)  # eV/Å
     smax: float = pydantic.Field(default=2e-3, gt=0)  # eV/Å^3, 0.3 GPa
     max_steps: int = pydantic.Field(default=50, ge=0)
     variable_cell: bool = True
-    optimizer: Literal["fire", "lbfgs"] = "fire"
+    optimizer: Literal["fire", "lbfgs"] = "lbfgs"
     kind: Literal["framework", "crystal"] = "framework"  # a crystal may change its bonds
     max_volume_change_percent: float = pydantic.Field(default=30.0, gt=0)  # frameworks, either way
     min_dimension: int = pydantic.Field(default=3, ge=0, le=3)  # frameworks: in which bonds must still run on
