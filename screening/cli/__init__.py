@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sorbus {arguments.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"sorbus {arguments.verb}: interrupted; finished work is kept", file=sys.stderr)
+        print(f"sorbus {arguments.verb}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sorbus show … | head`
         sys.stderr.close()
