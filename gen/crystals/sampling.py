@@ -20,15 +20,15 @@ from potentials.config import Config
 class SamplingConfig(Config):
     """How the reverse process runs; the defaults were chosen on the held-out crystals."""
 
-    steps: int = Field(default=100, ge=1)  # predictor steps of lattice and coordinates
+    steps: int = Field(default=50, ge=1)  # predictor steps of lattice and coordinates
     corrector: bool = False  # one Langevin step on the coordinates after each predictor step
     corrector_step: float = Field(default=0.1, gt=0)  # step size over sigma^2
     temperature: float = Field(default=1.0, ge=0)  # of the species draws; 1 is the model's own distribution
     species_finish: float = Field(default=1.0, gt=0, le=1)  # geometry time when all species are known; 1: first of all
     noise: float = Field(default=1.0, ge=0)  # scale of the noise put back at every step
     anti_annealing: float = Field(default=0.0, ge=0)  # slope s: the coordinates' drift is scaled by 1 + s (1 - t)
-    quench_steps: int = Field(default=20, ge=0)  # noise-free steps at the end, each one evaluation
-    quench_time: float = Field(default=0.6, gt=0, le=1)  # noise level the network is told at first; falls to 0
+    quench_steps: int = Field(default=10, ge=0)  # noise-free steps at the end, each one evaluation
+    quench_time: float = Field(default=0.7, gt=0, le=1)  # noise level the network is told at first; falls to 0
 
 
 @dataclass(frozen=True)
