@@ -33,7 +33,6 @@ _MODULES = {
     "ase": "ase",
     "chgnet": "chgnet",
     "e3nn": "e3nn",
-    "gemmi": "gemmi",
     "lightning": "lightning",
     "numpy": "numpy",
     "pormake": "pormake",

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import gemmi
 import numpy as np
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
+from potentials import cif
 from potentials.errors import InputError
 from potentials.files import data_root
 
@@ -76,20 +76,19 @@ def parse_cif(text: str, name: str) -> RawCrystal:
     """Read one ordered crystal from CIF text.
 
     Raises:
-        InputError: no sites, or a partially occupied one.
+        InputError: no sites, a partially occupied one, or more than one structure.
     """
-    structure = gemmi.make_small_structure_from_block(gemmi.cif.read_string(text).sole_block())
-    sites = structure.get_all_unit_cell_sites()
-    if not sites:
-        raise InputError("no atom sites: give a CIF with an _atom_site loop")
-    if any(abs(site.occ - 1) > 1e-3 for site in sites):
-        raise InputError("partial occupancy: only ordered crystals can be learnt")
+    found = cif.parse_cif(text)
+    if len(found) != 1:
+        raise InputError(f"{name} holds {len(found)} structures: split it")
+    structure = found[0][1]
+    if isinstance(structure, str):
+        raise InputError(f"{name}: {structure}")
     return RawCrystal(
         name=name,
-        numbers=np.array([site.element.atomic_number for site in sites]),
-        frac=np.array([site.fract.tolist() for site in sites]),
-        # gemmi orthogonalises column vectors; ours are rows
-        lattice=np.array(structure.cell.orth.mat.tolist()).T,
+        numbers=np.array(structure.atomic_numbers),
+        frac=structure.frac_coords,
+        lattice=structure.lattice.matrix,
     )
 
 
@@ -114,7 +113,7 @@ def _read_dielectric(path: Path) -> Iterator[RawCrystal]:
         sites = entry["sites"]
         yield RawCrystal(
             name=f"matbench_dielectric/{key}",
-            numbers=np.array([gemmi.Element(site["species"][0]["element"]).atomic_number for site in sites]),
+            numbers=np.array([Element(site["species"][0]["element"]).Z for site in sites]),
             frac=np.array([site["abc"] for site in sites]),
             lattice=np.array(entry["lattice"]["matrix"]),
         )
