@@ -66,7 +66,7 @@ def test_cif_with_symmetry_is_expanded():
 
 def test_partial_occupancy_is_refused():
     structure = Structure(Lattice.cubic(3.9), [{"Sr": 0.5, "Ba": 0.5}], [[0, 0, 0]])
-    with pytest.raises(InputError, match="partial occupancy"):
+    with pytest.raises(InputError, match="occupancy"):
         parse_cif(structure.to(fmt="cif"), "solution")
 
 
