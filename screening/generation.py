@@ -13,6 +13,8 @@ from gen.proposers import load_proposer
 from potentials.config import Config
 from potentials.files import write_atomic
 
+SYMPREC = 0.01  # Å; the generator has symmetrised at a wider tolerance already
+
 
 class GenerateSettings(Config):
     """What `sorbus generate` needs to know."""
@@ -34,16 +36,21 @@ class Batch:
     failures: list[str] = field(default_factory=list)
 
     def write(self, folder: str | Path) -> list[Path]:
-        """One CIF a structure plus `provenance.json`; returns the paths written."""
+        """One CIF a structure plus `provenance.jsonl`; returns the paths written.
+
+        Crystals are written with their symmetry, in the conventional cell; frameworks atom by atom (P1).
+        """
         folder = Path(folder)
         paths = []
         records = []
         for position, structure in enumerate(self.structures):
             formula = structure.composition.reduced_formula
             name = f"{position:04d}_{formula}.cif"
-            paths.append(write_atomic(folder / name, structure.to(fmt="cif")))
-            records.append({"file": name, **structure.properties})
-        paths.append(write_atomic(folder / "provenance.json", json.dumps(records, indent=1, default=str)))
+            symmetric = structure.properties.get("proposer") == "crystals"
+            text = structure.to(fmt="cif", symprec=SYMPREC) if symmetric else structure.to(fmt="cif")
+            paths.append(write_atomic(folder / name, text))
+            records.append(json.dumps({"file": name, **structure.properties}, default=str))
+        paths.append(write_atomic(folder / "provenance.jsonl", "\n".join(records) + "\n"))
         return paths
 
 
