@@ -3,8 +3,7 @@
 from gen import Generator
 """
 
-import importlib
-from typing import Any
+from potentials.lazy import lazy_names
 
 # Public name -> module; imported when first used, because torch takes seconds.
 _PUBLIC = {
@@ -14,13 +13,4 @@ _PUBLIC = {
     "load_proposer": "gen.proposers",
 }
 __all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'gen' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -3,8 +3,7 @@
 from potentials import load_potential, relax
 """
 
-import importlib
-from typing import Any
+from potentials.lazy import lazy_names
 
 # Public name -> module; imported when first used, because torch takes seconds. The module of `relax` is
 # called `relaxation`: importing a module named `relax` would replace the function here.
@@ -19,13 +18,4 @@ _PUBLIC = {
     "write_structures": "potentials.structure_files",
 }
 __all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'potentials' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

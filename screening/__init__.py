@@ -3,8 +3,7 @@
 from screening import Campaign, henry_coefficient
 """
 
-import importlib
-from typing import Any
+from potentials.lazy import lazy_names
 
 # Public name -> module; imported when first used, so that `sorbus --help` stays quick.
 _PUBLIC = {
@@ -18,13 +17,4 @@ _PUBLIC = {
     "rank": "screening.ranking",
 }
 __all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'screening' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
-from pymatgen.io.cif import CifWriter
 
+from potentials.cif import format_cif
 from potentials.errors import InputError
 from potentials.files import write_atomic
 from screening.candidate import Candidate, Property, Snapshot
@@ -102,10 +102,9 @@ def cif_text(structure: Structure) -> str:
     charges = plain.site_properties.get("charge") or plain.site_properties.get("charges")
     for name in list(plain.site_properties):
         plain.remove_site_property(name)
-    charged = charges is not None and all(isinstance(q, int | float) and math.isfinite(q) for q in charges)
-    if charges is not None and charged:
+    if charges is not None and all(isinstance(q, int | float) and math.isfinite(q) for q in charges):
         plain.add_site_property("charge", list(charges))
-    return str(CifWriter(plain, write_site_properties=charged))
+    return format_cif(plain)
 
 
 def property_columns(ranking: Ranking) -> list[str]:

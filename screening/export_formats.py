@@ -11,6 +11,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from potentials.errors import InputError
 from potentials.files import write_atomic
 from screening.candidate import Row, Snapshot
+from screening.export import cif_text
 from screening.table import write_table
 
 
@@ -39,7 +40,7 @@ def export_snapshot(snapshot: Snapshot, target: str | Path, *, everything: bool 
             candidate = row.candidate
             assert candidate is not None
             name = f"{row.index:04d}_{candidate.structure.composition.reduced_formula}_{candidate.id}.cif"
-            write_atomic(target / name, candidate.structure.to(fmt="cif"))
+            write_atomic(target / name, cif_text(candidate.structure))
         return len(built), target
     raise InputError(f"cannot export to {target.name}: end it in .csv, .json or .extxyz, or name a folder for CIFs")
 

@@ -10,6 +10,7 @@ from pymatgen.core import Structure
 from tqdm import tqdm
 
 from gen.proposers import load_proposer
+from potentials.cif import format_cif
 from potentials.config import Config
 from potentials.files import write_atomic
 
@@ -47,7 +48,7 @@ class Batch:
             formula = structure.composition.reduced_formula
             name = f"{position:04d}_{formula}.cif"
             symmetric = structure.properties.get("proposer") == "crystals"
-            text = structure.to(fmt="cif", symprec=SYMPREC) if symmetric else structure.to(fmt="cif")
+            text = structure.to(fmt="cif", symprec=SYMPREC) if symmetric else format_cif(structure)
             paths.append(write_atomic(folder / name, text))
             records.append(json.dumps({"file": name, **structure.properties}, default=str))
         paths.append(write_atomic(folder / "provenance.jsonl", "\n".join(records) + "\n"))

@@ -1,7 +1,6 @@
 """Metrics of generated structures, each with its protocol."""
 
-import importlib
-from typing import Any
+from potentials.lazy import lazy_names
 
 # Public name -> module; imported when first used, because smact and pymatgen take seconds.
 _PUBLIC = {
@@ -10,9 +9,4 @@ _PUBLIC = {
     "read_reference": "gen.evaluation.reference",
 }
 __all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'gen.evaluation' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)
