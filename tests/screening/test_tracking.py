@@ -43,7 +43,7 @@ def test_an_offline_run_holds_everything_that_was_logged(tmp_path, capfd):
     table = next(path for path in media if "survivors" in path.name).read_text()
     assert '"columns":["id","pld","uptake"]' in table.replace(" ", "")
     cif = next(path for path in media if path.suffix == ".cif").read_text()
-    assert "_cell_length_a   8.86" in cif
+    assert "_cell_length_a    8.86" in cif
     assert capfd.readouterr().out == ""  # nothing between our own lines
 
 
