@@ -8,7 +8,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from potentials.atom_graph import collate, graph_from_atoms
 from potentials.gate import DEFAULT_LIMITS, GateLimits, check_geometry
-from potentials.potential import Potential, load_potential
+from potentials.potential import Potential, PotentialChoice, load_potential
 
 
 class SorbusCalculator(Calculator):
@@ -29,9 +29,11 @@ class SorbusCalculator(Calculator):
         "charges",
     ]
 
-    def __init__(self, potential: Potential | str, *, limits: GateLimits = DEFAULT_LIMITS, **kwargs: Any) -> None:
+    def __init__(
+        self, potential: Potential | PotentialChoice, *, limits: GateLimits = DEFAULT_LIMITS, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.potential = load_potential(potential) if isinstance(potential, str) else potential
+        self.potential = load_potential(potential) if isinstance(potential, str | dict) else potential
         self.limits = limits
 
     def calculate(

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from potentials.errors import InputError
+
+PotentialChoice = str | dict[str, Any]  # a name or checkpoint folder; or a mapping of name and options
 
 
 class PotentialOutput(TypedDict, total=False):
@@ -65,24 +67,39 @@ def _effective_medium(**options: Any) -> Potential:
     return effective_medium(**options)
 
 
+def _external(**options: Any) -> Potential:
+    from potentials.external_potential import ExternalPotential
+
+    return ExternalPotential(**options)
+
+
 # A new potential is one file and one line here.
 POTENTIALS: dict[str, Callable[..., Potential]] = {
     "chgnet": _chgnet,  # universal, 89 elements, weights in its package; the package's arithmetic
     "chgnet-fast": _chgnet_fast,  # the same function 3-4 times faster: for relaxation and dynamics
     "emt": _effective_medium,  # fcc metals, for teaching and tests
+    "external": _external,  # MACE, SevenNet, ... in an interpreter of their own
     "lj": _lennard_jones,  # for teaching and tests
 }
 
 
-def load_potential(name_or_path: str | Path, **options: Any) -> Potential:
-    """A potential by its short name (`chgnet`, `chgnet-fast`, `emt`, `lj`) or from a checkpoint folder.
+def load_potential(name_or_path: PotentialChoice | Path, **options: Any) -> Potential:
+    """A potential by its short name (`chgnet`, `chgnet-fast`, `emt`, `lj`, `external`) or from a checkpoint folder.
 
     Options go to the potential, e.g. `load_potential("chgnet", version="r2scan")`,
-    `load_potential("lj", epsilon=0.0103, sigma=3.4)`.
+    `load_potential("lj", epsilon=0.0103, sigma=3.4)`. A configuration may give name and options as one mapping:
+    `{"name": "external", "python": "envs/mace/bin/python", "model": "mace", "weights": "mace.model"}`.
 
     Raises:
         InputError: unknown name (the nearest is given), missing or broken checkpoint, unknown option.
     """
+    if isinstance(name_or_path, Mapping):
+        given = {**name_or_path, **options}
+        chosen = given.pop("name", None)
+        if not isinstance(chosen, str):
+            known = " | ".join(sorted(POTENTIALS))
+            raise InputError(f"potential {dict(name_or_path)!r} has no name: add name: {known}")
+        return load_potential(chosen, **given)
     name = str(name_or_path)
     path = Path(name_or_path)
     try:
@@ -93,6 +110,8 @@ def load_potential(name_or_path: str | Path, **options: Any) -> Potential:
 
             return load_checkpoint(path, **options)
     except TypeError as error:
+        if "required keyword-only argument" in str(error):
+            raise InputError(f"potential {name!r} needs {str(error).rpartition(': ')[2]}: add it") from None
         if "unexpected keyword argument" not in str(error):
             raise
         unknown = str(error).rsplit(" ", 1)[-1]

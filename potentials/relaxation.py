@@ -26,7 +26,7 @@ from potentials.errors import InputError, SorbusError
 from potentials.explosions import answer_explosions, geometry_explosions, largest_forces
 from potentials.gate import DEFAULT_LIMITS, GateLimits, geometry_fault
 from potentials.optimizers import OPTIMIZERS, Optimizer, join_systems, keep_systems
-from potentials.potential import Potential, PotentialOutput, load_potential
+from potentials.potential import Potential, PotentialChoice, PotentialOutput, load_potential
 
 _MODEL_ERRORS = (SorbusError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 
@@ -72,7 +72,7 @@ class _Criteria(NamedTuple):
 
 def relax(
     structures: Any,
-    potential: Potential | str,
+    potential: Potential | PotentialChoice,
     *,
     fmax: float = 0.05,
     smax: float = 1e-3,
@@ -107,7 +107,7 @@ def relax(
     single = isinstance(structures, Structure | Atoms | AtomGraph)
     systems: list[Any] = [structures] if single else list(structures)
     _check_settings(fmax, smax, max_steps, optimizer, max_atoms_per_batch)
-    model = load_potential(potential) if isinstance(potential, str) else potential
+    model = load_potential(potential) if isinstance(potential, str | dict) else potential
     criteria = _Criteria(fmax, smax, max_steps, variable_cell, limits)
     results: dict[int, Relaxed] = {}
     waiting: deque[_Run] = deque()

@@ -10,7 +10,7 @@ from pydantic import Field
 from pymatgen.core import Composition, Structure
 
 from potentials.config import Config
-from potentials.potential import load_potential
+from potentials.potential import PotentialChoice, load_potential
 from potentials.relaxation import relax
 from potentials.structure_files import read_structures, write_structures
 from screening.table import Table, write_table
@@ -19,7 +19,7 @@ from screening.table import Table, write_table
 class RelaxSettings(Config):
     """What `sorbus relax` needs to know."""
 
-    potential: str = "chgnet-fast"  # a registered name or the folder of a trained checkpoint
+    potential: PotentialChoice = "chgnet-fast"  # a registered name, a checkpoint folder, or a mapping with options
     optimizer: Literal["fire", "lbfgs"] = "lbfgs"
     fmax: float = Field(0.05, gt=0)  # eV/Å
     max_steps: int = Field(500, ge=1)

@@ -1,13 +1,14 @@
 """Relaxation of a candidate with a learned potential, and what became of its framework."""
 
 import functools
+import json
 from typing import Literal
 
 import pydantic
 
 from potentials.config import Config
 from potentials.gate import geometry_fault
-from potentials.potential import Potential, load_potential
+from potentials.potential import Potential, PotentialChoice, load_potential
 from potentials.relaxation import relax
 from screening.candidate import Candidate, Evaluation, Property
 from screening.framework import framework_change
@@ -16,7 +17,7 @@ from screening.framework import framework_change
 class RelaxationSettings(Config):
     """How a candidate is relaxed, and what it must survive."""
 
-    potential: str = "chgnet-fast"  # a short name of `load_potential`, or a checkpoint folder
+    potential: PotentialChoice = "chgnet-fast"  # as `load_potential` takes it: name, checkpoint folder, or a mapping
     fmax: float = pydantic.Field(default=0.1, gt=0)  # eV/Å
     smax: float = pydantic.Field(default=2e-3, gt=0)  # eV/Å^3, 0.3 GPa
     max_steps: int = pydantic.Field(default=50, ge=0)
@@ -41,7 +42,7 @@ def evaluate_relaxation(candidate: Candidate, settings: RelaxationSettings, seed
     fault = geometry_fault(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
     if fault:
         return Evaluation(rejected=fault)
-    potential = _potential(settings.potential)
+    potential = _potential(json.dumps(settings.potential, sort_keys=True))
     (relaxed,) = relax(
         [structure],
         potential,
@@ -83,6 +84,6 @@ def evaluate_relaxation(candidate: Candidate, settings: RelaxationSettings, seed
 
 
 @functools.lru_cache(maxsize=2)
-def _potential(name: str) -> Potential:
-    """Loaded once per process; workers relax one candidate after another."""
-    return load_potential(name)
+def _potential(choice: str) -> Potential:
+    """Loaded once per process, from the choice as JSON; workers relax one candidate after another."""
+    return load_potential(json.loads(choice))
