@@ -14,6 +14,7 @@ from gen.crystals.config import NetworkConfig, ProcessConfig
 from gen.crystals.lattice import LatticeScale
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import CrystalProcess
+from gen.crystals.processes import make_process
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import write_atomic
@@ -100,7 +101,7 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder} is not a crystal checkpoint ({reason}): train one, or copy it again") from None
     network.eval().requires_grad_(False).to(torch.device(device))
-    process = CrystalProcess(process_config, scale, mask=len(elements))
+    process = make_process(process_config, scale, mask=len(elements))
     provenance = dict(description.get("provenance", {}))
     return CrystalModel(network, process, elements, atom_counts, formula_units, digest, provenance)
 

@@ -47,6 +47,7 @@ class NetworkConfig(Config):
 class ProcessConfig(Config):
     """The three forward processes; geometry (lattice and coordinates) and species carry independent times."""
 
+    kind: Literal["diffusion"] = "diffusion"  # of lattice and coordinates
     sigma_min: float = Field(default=0.005, gt=0)  # fractional, times N^(-1/3): one length in Å at one density
     sigma_max: float = Field(default=0.5, gt=0)  # fractional; uniform on the torus to 2 exp(-2 pi^2 sigma^2) = 1.4 %
     beta_min: float = Field(default=0.1, gt=0)

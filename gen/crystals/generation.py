@@ -61,7 +61,7 @@ def generate_crystals(
         for attempt in range(MAX_ATTEMPTS):
             seeds = collections.defaultdict(list)
             for index in waiting:
-                drawn = draw_seed(seed, index, attempt, asked, config)
+                drawn = draw_seed(seed, index, attempt, asked, config, model.process.lattice_size)
                 seeds[drawn.n_atoms].append(drawn)
             again = []
             for n_atoms in sorted(seeds):

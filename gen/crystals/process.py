@@ -1,25 +1,37 @@
-"""The joint forward process of a crystal, and the loss that teaches the network to undo it."""
+"""The joint forward process of a crystal, and the loss that teaches the network to undo it.
 
+A process is three things: how the lattice is written as numbers, how geometry (lattice and coordinates) is noised and
+what the network's two geometry heads then mean, and how a sampler steps back. Species are hidden alike in all of them
+(`gen.diffusion.absorbing`). `gen.crystals.processes` lists the kinds.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gen.crystals.config import ProcessConfig
-from gen.crystals.lattice import LatticeScale, decode
+from gen.crystals.lattice import LatticeScale
 from gen.crystals.network import CrystalNetwork
-from gen.diffusion import absorbing, wrapped_normal
-from gen.diffusion.schedules import geometric
-from gen.diffusion.variance_preserving import VariancePreserving
+from gen.diffusion import absorbing
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Coordinates and lattice of B crystals with N atoms; also their noise, their targets and the network's heads."""
+
+    frac: Tensor  # [B, N, 3]
+    components: Tensor  # [B, D] lattice in the numbers of the process
 
 
 @dataclass(frozen=True)
 class CleanCrystals:
-    """A batch of B crystals with N atoms each, in the coordinates the diffusion runs on."""
+    """A batch of B crystals with N atoms each, in the coordinates the process runs on."""
 
     tokens: Tensor  # [B, N] int64 species indices
     frac: Tensor  # [B, N, 3]
-    components: Tensor  # [B, 6] standardised lattice components
+    components: Tensor  # [B, D]
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,8 @@ class Draws:
     t_geometry: Tensor  # [B]
     t_species: Tensor  # [B]
     hide: Tensor  # [B, N] uniform
-    shake: Tensor  # [B, N, 3] standard normal
-    strain: Tensor  # [B, 6] standard normal
+    shake: Tensor  # [B, N, 3] as the prior of the coordinates asks: standard normal or uniform
+    strain: Tensor  # [B, D] standard normal
     flip: Tensor  # [B] +1 or -1: inversion through the origin, a symmetry of the data
 
 
@@ -38,39 +50,72 @@ class Draws:
 class ChannelLosses:
     """Losses of each crystal by channel, each [B]; one is the loss of a network that knows nothing."""
 
-    coordinates: Tensor  # mean squared error of the score over its root mean square
-    lattice: Tensor  # mean squared error of the velocity
+    coordinates: Tensor  # mean squared error of the score or velocity over its root mean square
+    lattice: Tensor  # mean squared error of the velocity or noise
     species: Tensor  # nats a hidden atom
 
 
-class CrystalProcess:
-    """Noise levels of lattice, coordinates and species for cells of any atom count."""
+class CrystalProcess(ABC):
+    """Noising and denoising of crystals of any atom count.
+
+    Time runs from 0 (data) to 1 (prior). The network's raw geometry heads travel as a `Geometry`: `frac` is the
+    coordinate head [B, N, 3], `components` the lattice head [B, D].
+    """
+
+    lattice_size = 6  # D
+    uniform_shake = False  # whether `Draws.shake` is uniform on [0, 1) rather than standard normal
 
     def __init__(self, config: ProcessConfig, scale: LatticeScale, mask: int) -> None:
         self.config = config
         self.scale = scale
         self.mask = mask  # token index
-        self.lattice_noise = VariancePreserving(config.beta_min, config.beta_max, config.lattice_power)
-        # norm of the score against log sigma, tabulated once: 512 points interpolate to 1e-5
-        low, high = 0.05 * config.sigma_min, config.sigma_max
-        self._log_sigma = torch.linspace(0, 1, 512, dtype=torch.float64) * torch.log(
-            torch.tensor(high / low, dtype=torch.float64)
-        ) + torch.log(torch.tensor(low, dtype=torch.float64))
-        self._log_norm = wrapped_normal.score_norm(self._log_sigma.exp()).log()
 
-    def sigma(self, t: Tensor, n_atoms: int) -> Tensor:
-        """Fractional noise level at times `t`: from sigma_min N^(-1/3) at 0 to sigma_max at 1, same shape."""
-        low = torch.tensor(self.config.sigma_min * n_atoms ** (-1 / 3), dtype=t.dtype, device=t.device)
-        return geometric(t, low, torch.tensor(self.config.sigma_max, dtype=t.dtype, device=t.device))
+    @abstractmethod
+    def encode(self, lattice: Tensor, n_atoms: int) -> Tensor:
+        """Row lattices [B, 3, 3] in Å to the components [B, D] the process runs on."""
 
-    def score_norm(self, sigma: Tensor) -> Tensor:
-        """Root mean square of the score at `sigma`, same shape."""
-        step = self._log_sigma[1] - self._log_sigma[0]
-        place = ((sigma.double().cpu().log() - self._log_sigma[0]) / step).clamp(0, len(self._log_sigma) - 1.001)
-        left = place.floor().long()
-        share = place - left
-        value = self._log_norm[left] * (1 - share) + self._log_norm[left + 1] * share
-        return value.exp().to(sigma)
+    @abstractmethod
+    def view(self, components: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
+        """What the network sees of a noisy lattice: six invariant numbers [B, 6] and a row lattice [B, 3, 3] in Å."""
+
+    @abstractmethod
+    def prior(self, uniform: Tensor, normal: Tensor) -> Geometry:
+        """Geometry at time 1 from uniform [B, N, 3] and standard normal [B, D] draws."""
+
+    @abstractmethod
+    def noised(self, clean: Geometry, t: Tensor, noise: Geometry) -> Geometry:
+        """Sample of the forward process at times `t` [B] from a clean geometry.
+
+        `noise.frac` is what `Draws.shake` holds, `noise.components` standard normal.
+        """
+
+    @abstractmethod
+    def targets(self, clean: Geometry, t: Tensor, noise: Geometry) -> Geometry:
+        """What the heads should say of `noised(clean, t, noise)`, each of about unit variance."""
+
+    @abstractmethod
+    def reverse_step(
+        self, geometry: Geometry, heads: Geometry, t: float, t_next: float, noise: Geometry, anti_annealing: float
+    ) -> Geometry:
+        """From time `t` down to `t_next` < t.
+
+        Args:
+            heads: the network's geometry heads at (geometry, t).
+            noise: standard normal draws, scaled by the caller as it likes; a deterministic process ignores them.
+            anti_annealing: slope s, the coordinates' drift is scaled by 1 + s (1 - t).
+        """
+
+    @abstractmethod
+    def corrector_step(self, geometry: Geometry, heads: Geometry, t: float, step: float, noise: Tensor) -> Geometry:
+        """A Langevin step of the coordinates at fixed time; step size over sigma^2, noise [B, N, 3] standard normal."""
+
+    @abstractmethod
+    def at_level(self, geometry: Geometry, t: float) -> Geometry:
+        """A nearly clean geometry scaled as its noised versions at time `t` are on average, with no noise added."""
+
+    @abstractmethod
+    def denoised(self, geometry: Geometry, heads: Geometry, t: float) -> Geometry:
+        """The clean geometry the heads predict from `geometry` at time `t`."""
 
     def draw(self, batch: int, n_atoms: int, generator: torch.Generator) -> Draws:
         """Random times and noise for training."""
@@ -80,35 +125,34 @@ class CrystalProcess:
         mode = torch.rand(batch, generator=generator)
         t_species = torch.where(mode < config.known_species, 0.0, t_species)
         no_geometry = (mode >= config.known_species) & (mode < config.known_species + config.no_geometry)
+        shake = torch.rand if self.uniform_shake else torch.randn
         return Draws(
             t_geometry=torch.where(no_geometry, 1.0, t_geometry),
             t_species=t_species,
             hide=torch.rand(batch, n_atoms, generator=generator),
-            shake=torch.randn(batch, n_atoms, 3, generator=generator),
-            strain=torch.randn(batch, 6, generator=generator),
+            shake=shake(batch, n_atoms, 3, generator=generator),
+            strain=torch.randn(batch, self.lattice_size, generator=generator),
             flip=torch.randint(0, 2, (batch,), generator=generator) * 2.0 - 1.0,
         )
 
     def losses(self, network: CrystalNetwork, clean: CleanCrystals, draws: Draws) -> ChannelLosses:
-        """Noise a batch, evaluate the network, compare.
-
-        The marginal density is invariant to translations of the crystal, so its true score has zero mean over the
-        atoms; taking the mean out of the target removes variance and no signal.
-        """
-        n_atoms = clean.tokens.shape[1]
-        sigma = self.sigma(draws.t_geometry, n_atoms)[:, None, None]  # [B, 1, 1]
-        shift = sigma * draws.shake
-        frac = wrapped_normal.wrap(draws.flip[:, None, None] * clean.frac + shift)
-        target = wrapped_normal.score(shift, sigma) / self.score_norm(sigma)
-        target = target - target.mean(1, keepdim=True)
-        time = draws.t_geometry[:, None]
-        components = self.lattice_noise.noised(clean.components, time, draws.strain)
-        velocity = self.lattice_noise.velocity(clean.components, time, draws.strain)
+        """Noise a batch, evaluate the network, compare."""
+        whole = Geometry(draws.flip[:, None, None] * clean.frac, clean.components)
+        noise = Geometry(draws.shake, draws.strain)
+        noisy = self.noised(whole, draws.t_geometry, noise)
+        target = self.targets(whole, draws.t_geometry, noise)
         tokens = absorbing.masked(clean.tokens, draws.t_species, draws.hide, self.mask)
-        lattice = decode(self.scale.restore(components, n_atoms))
-        score, predicted_velocity, logits = network(tokens, frac, components, lattice, draws.t_geometry)
+        heads, logits = self.evaluate(network, tokens, noisy, draws.t_geometry)
         return ChannelLosses(
-            coordinates=((score - target) ** 2).mean((1, 2)),
-            lattice=((predicted_velocity - velocity) ** 2).mean(1),
+            coordinates=((heads.frac - target.frac) ** 2).mean((1, 2)),
+            lattice=((heads.components - target.components) ** 2).mean(1),
             species=absorbing.loss(logits, clean.tokens, tokens, self.mask),
         )
+
+    def evaluate(
+        self, network: CrystalNetwork, tokens: Tensor, geometry: Geometry, t: Tensor
+    ) -> tuple[Geometry, Tensor]:
+        """One network evaluation at times `t` [B]: geometry heads and species logits [B, N, E]."""
+        inputs, lattice = self.view(geometry.components, tokens.shape[1])
+        score, velocity, logits = network(tokens, geometry.frac, inputs, lattice, t)
+        return Geometry(score, velocity), logits

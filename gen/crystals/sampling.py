@@ -10,8 +10,8 @@ from torch import Tensor
 from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import CrystalModel
 from gen.crystals.conditions import Conditions, draw_size
-from gen.crystals.lattice import decode
-from gen.diffusion import absorbing, wrapped_normal
+from gen.crystals.process import Geometry
+from gen.diffusion import absorbing
 from gen.diffusion.sampler import predictor_corrector
 from gen.diffusion.schedules import time_grid
 from potentials.config import Config
@@ -52,9 +52,9 @@ class Seed:
     order: Tensor  # [N] uniform: in which order species are revealed
     choice: Tensor  # [N] uniform: which species
     frac: Tensor  # [N, 3] uniform
-    strain: Tensor  # [6] normal
+    strain: Tensor  # [D] normal, D as the process asks
     shakes: Tensor  # [steps, N, 3] normal
-    strains: Tensor  # [steps, 6] normal
+    strains: Tensor  # [steps, D] normal
     corrections: Tensor  # [steps, N, 3] normal, or [0, N, 3]
 
 
@@ -63,12 +63,16 @@ class State:
     """A batch on its way."""
 
     tokens: Tensor  # [B, N]
-    frac: Tensor  # [B, N, 3]
-    components: Tensor  # [B, 6] standardised
+    geometry: Geometry
 
 
-def draw_seed(seed: int, index: int, attempt: int, conditions: Conditions, config: SamplingConfig) -> Seed:
-    """The random numbers of structure `index`, a function of (seed, index, attempt) alone."""
+def draw_seed(
+    seed: int, index: int, attempt: int, conditions: Conditions, config: SamplingConfig, lattice_size: int = 6
+) -> Seed:
+    """The random numbers of structure `index`, a function of (seed, index, attempt) alone.
+
+    `lattice_size` is that of the model's process.
+    """
     generator = generator_for(seed, "sample", index, attempt)
     n = draw_size(conditions, generator)
     return Seed(
@@ -78,9 +82,9 @@ def draw_seed(seed: int, index: int, attempt: int, conditions: Conditions, confi
         order=torch.rand(n, generator=generator),
         choice=torch.rand(n, generator=generator),
         frac=torch.rand(n, 3, generator=generator),
-        strain=torch.randn(6, generator=generator),
+        strain=torch.randn(lattice_size, generator=generator),
         shakes=torch.randn(config.steps, n, 3, generator=generator),
-        strains=torch.randn(config.steps, 6, generator=generator),
+        strains=torch.randn(config.steps, lattice_size, generator=generator),
         corrections=torch.randn(config.steps if config.corrector else 0, n, 3, generator=generator),
     )
 
@@ -114,61 +118,45 @@ def sample_batch(
     barred[list(conditions.allowed)] = False
     reveal_time, choice = absorbing.one_at_a_time(stack("order")), stack("choice")
 
-    def evaluate(state: State, t: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Score, sigma, velocity and drawn species at geometry time t."""
-        lattice = decode(process.scale.restore(state.components, n_atoms))
-        time = torch.full((len(seeds),), t, dtype=state.frac.dtype, device=device)
-        score, velocity, logits = model.network(state.tokens, state.frac, state.components, lattice, time)
-        sigma = process.sigma(time, n_atoms)[:, None, None]
-        drawn = absorbing.draw(logits.masked_fill(barred, -torch.inf), config.temperature, choice)
-        return score * process.score_norm(sigma), sigma, velocity, drawn
+    def evaluate(tokens: Tensor, geometry: Geometry, t: float) -> tuple[Geometry, Tensor]:
+        """Geometry heads and drawn species at geometry time t."""
+        time = torch.full((len(seeds),), t, dtype=geometry.frac.dtype, device=device)
+        heads, logits = process.evaluate(model.network, tokens, geometry, time)
+        return heads, absorbing.draw(logits.masked_fill(barred, -torch.inf), config.temperature, choice)
 
     def predict(state: State, step: int, t: float, t_next: float) -> State:
-        score, sigma, velocity, drawn = evaluate(state, t)
-        after = process.sigma(torch.full_like(sigma, t_next), n_atoms) if t_next > 0 else torch.zeros_like(sigma)
-        drift = 1 + config.anti_annealing * (1 - t)
-        frac = wrapped_normal.reverse_step(
-            state.frac, score, sigma, after, config.noise * shakes[:, step], drift if t_next > 0 else 1.0
-        )
-        components = process.lattice_noise.reverse_step(
-            state.components,
-            velocity,
-            torch.full_like(velocity, t),
-            torch.full_like(velocity, t_next),
-            config.noise * strains[:, step],
-        )
+        heads, drawn = evaluate(state.tokens, state.geometry, t)
+        noise = Geometry(config.noise * shakes[:, step], config.noise * strains[:, step])
+        geometry = process.reverse_step(state.geometry, heads, t, t_next, noise, config.anti_annealing)
         species_time = max(0.0, (t_next - 1 + config.species_finish) / config.species_finish)
-        revealed = absorbing.reveal(state.tokens, drawn, reveal_time, species_time, process.mask)
-        return State(revealed, frac, components)
+        return State(absorbing.reveal(state.tokens, drawn, reveal_time, species_time, process.mask), geometry)
 
     def correct(state: State, step: int, t: float) -> State:
-        score, sigma, _, _ = evaluate(state, t)
-        frac = wrapped_normal.langevin_step(state.frac, score, sigma, config.corrector_step, corrections[:, step])
-        return State(state.tokens, frac, state.components)
+        heads, _ = evaluate(state.tokens, state.geometry, t)
+        corrected = process.corrector_step(state.geometry, heads, t, config.corrector_step, corrections[:, step])
+        return State(state.tokens, corrected)
 
-    def quench(state: State, time: float) -> State:
+    def quench(state: State, t: float) -> State:
         """Step to the denoised crystal as seen at a noise level: towards a mode of the smoothed density."""
-        t = torch.full_like(state.components, time)
-        alpha, _ = process.lattice_noise.alpha_sigma(t)
-        score, sigma, velocity, _ = evaluate(State(state.tokens, state.frac, alpha * state.components), time)
-        frac = wrapped_normal.wrap(state.frac + sigma**2 * score)
-        return State(state.tokens, frac, process.lattice_noise.clean(alpha * state.components, velocity, t))
+        level = process.at_level(state.geometry, t)
+        heads, _ = evaluate(state.tokens, level, t)
+        return State(state.tokens, process.denoised(level, heads, t))
 
-    state = State(tokens, stack("frac"), stack("strain"))
+    state = State(tokens, process.prior(stack("frac"), stack("strain")))
     if config.species_finish == 1.0:
         for k in range(n_atoms, 0, -1):
             if not bool((state.tokens == process.mask).any()):
                 break
-            drawn = evaluate(state, 1.0)[3]
+            _, drawn = evaluate(state.tokens, state.geometry, 1.0)
             revealed = absorbing.reveal(state.tokens, drawn, reveal_time, (k - 0.5) / n_atoms, process.mask)
-            state = State(revealed, state.frac, state.components)
+            state = State(revealed, state.geometry)
     for following in predictor_corrector(
         state, time_grid(config.steps).tolist(), predict, correct if config.corrector else None
     ):
         state = following
     for step in range(config.quench_steps):
         state = quench(state, config.quench_time * (1 - step / config.quench_steps))
-    lattice = decode(process.scale.restore(state.components, n_atoms)).cpu()
+    lattice = process.view(state.geometry.components, n_atoms)[1].cpu()
     numbers = torch.tensor(model.elements)[state.tokens.cpu()]
-    frac = state.frac.cpu()
+    frac = state.geometry.frac.cpu()
     return [Sample(seed.index, seed.attempt, numbers[row], frac[row], lattice[row]) for row, seed in enumerate(seeds)]

@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from gen.crystals.batches import epoch_batches, generator_for
 from gen.crystals.checkpoint import write_model
-from gen.crystals.config import CrystalTrainingConfig, TrainConfig
+from gen.crystals.config import CrystalTrainingConfig, ProcessConfig, TrainConfig
 from gen.crystals.dataset import CrystalDataset, CrystalGroup, load_dataset
-from gen.crystals.lattice import LatticeScale, encode, fit_scale
+from gen.crystals.lattice import fit_scale
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, Draws
+from gen.crystals.processes import make_process
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state, save_state
 from gen.evaluation.reference import write_reference
 from potentials.config import dump_yaml
@@ -61,9 +62,9 @@ def train_crystals(
     data = dataset or load_dataset(config.data)
     elements = tuple(sorted({int(z) for group in data.train.values() for z in group.numbers.unique()}))
     scale = fit_scale({n: group.lattice for n, group in data.train.items()})
-    process = CrystalProcess(config.process, scale, mask=len(elements))
-    train = {n: _prepare(group, elements, scale, n, options.device) for n, group in data.train.items()}
-    validation = {n: _prepare(group, elements, scale, n, options.device) for n, group in data.validation.items()}
+    process = make_process(config.process, scale, mask=len(elements))
+    train = {n: _prepare(group, elements, process, n, options.device) for n, group in data.train.items()}
+    validation = {n: _prepare(group, elements, process, n, options.device) for n, group in data.validation.items()}
     sizes = {n: len(group.tokens) for n, group in train.items()}
     units = formula_units(data.train)
     fingerprint = _fingerprint(config, data)
@@ -165,13 +166,13 @@ def _initial_state(config: CrystalTrainingConfig, species: int) -> RunState:
 
 
 def _prepare(
-    group: CrystalGroup, elements: tuple[int, ...], scale: LatticeScale, n_atoms: int, device: str
+    group: CrystalGroup, elements: tuple[int, ...], process: CrystalProcess, n_atoms: int, device: str
 ) -> CleanCrystals:
     index = torch.full((120,), -1, dtype=torch.long)
     index[torch.tensor(elements)] = torch.arange(len(elements))
     tokens = index[group.numbers]
     known = (tokens >= 0).all(1)  # a validation crystal may hold an element that training never saw
-    components = scale.standardise(encode(group.lattice), n_atoms)
+    components = process.encode(group.lattice, n_atoms)
     return CleanCrystals(tokens[known].to(device), group.frac[known].to(device), components[known].to(device))
 
 
@@ -226,8 +227,16 @@ def _fingerprint(config: CrystalTrainingConfig, data: CrystalDataset) -> str:
     return sha256_json(
         {
             "network": config.network.model_dump(mode="json"),
-            "process": config.process.model_dump(mode="json"),
+            "process": _set_fields(config.process),
             "train": config.train.model_dump(mode="json", exclude=free),
             "data": data.sha256,
         }
     )
+
+
+def _set_fields(config: ProcessConfig) -> dict[str, Any]:
+    """Fields of a section; the kind came after the first runs and counts only where it is not the default."""
+    values = config.model_dump(mode="json")
+    if values["kind"] == "diffusion":
+        del values["kind"]
+    return values

@@ -1,0 +1,13 @@
+"""The kinds of process, by the name a configuration gives."""
+
+from gen.crystals.config import ProcessConfig
+from gen.crystals.diffusion_process import DiffusionProcess
+from gen.crystals.lattice import LatticeScale
+from gen.crystals.process import CrystalProcess
+
+KINDS: dict[str, type[CrystalProcess]] = {"diffusion": DiffusionProcess}
+
+
+def make_process(config: ProcessConfig, scale: LatticeScale, mask: int) -> CrystalProcess:
+    """The process of `config.kind`; `mask` is the token of a hidden species."""
+    return KINDS[config.kind](config, scale, mask)
