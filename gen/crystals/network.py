@@ -6,6 +6,7 @@ is no neighbour list and no scatter: crystals of a batch have equal atom counts 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from gen.crystals.config import NetworkConfig
 from gen.crystals.pairs import direction_count, feature_count, pair_features
+from gen.crystals.properties import Conditioning, PropertySpec
 
 TIME_FREQUENCIES = 32
 NEIGHBOUR_RANGE = 4.0  # Å, to the nearest image of an atom
@@ -54,9 +56,10 @@ class CrystalNetwork(nn.Module):
     polar factor of the lattice). Species index `species` is the mask.
     """
 
-    def __init__(self, config: NetworkConfig, species: int) -> None:
+    def __init__(self, config: NetworkConfig, species: int, properties: Sequence[PropertySpec] = ()) -> None:
         super().__init__()
         self.config = config
+        self.properties = tuple(properties)
         channels, edge_channels = config.channels, config.edge_channels
         self.embedding = nn.Embedding(species + 1, channels)
         self.crystal_in = nn.Linear(2 * TIME_FREQUENCIES + 6 + 2, channels)
@@ -71,9 +74,17 @@ class CrystalNetwork(nn.Module):
         self.lattice_out = nn.Linear(channels, 6)
         for head in (self.node_score, self.pair_score, self.lattice_out):
             nn.init.normal_(head.weight, std=1e-2)
+        # one adapter a layer and one for the lattice head
+        self.conditioning = Conditioning(self.properties, channels, config.layers + 1) if self.properties else None
 
     def forward(
-        self, tokens: Tensor, frac: Tensor, components: Tensor, lattice: Tensor, t: Tensor
+        self,
+        tokens: Tensor,
+        frac: Tensor,
+        components: Tensor,
+        lattice: Tensor,
+        t: Tensor,
+        values: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate the network on B crystals of N atoms.
 
@@ -83,6 +94,7 @@ class CrystalNetwork(nn.Module):
             components: [B, 6] noisy standardised lattice components.
             lattice: [B, 3, 3] Å, the same lattice decoded.
             t: [B] time of lattice and coordinates.
+            values: [B, P] of `properties` to be conditioned on, NaN where free; None asks for nothing.
 
         Returns:
             score [B, N, 3] in units of its root mean square, of zero mean over atoms; velocity [B, 6];
@@ -100,16 +112,24 @@ class CrystalNetwork(nn.Module):
         crystal = functional.silu(self.crystal_out(functional.silu(self.crystal_in(known))))  # [B, C]
         h = self.embedding(tokens)
         messages = features
-        for layer in self.layers:
-            h, messages = layer(h, crystal, features, near)
+        shifts = self._shifts(values)
+        for layer, shift in zip(self.layers, shifts, strict=False):
+            h, messages = layer(h, crystal + shift, features, near)
         h = self.norm(h)
         # each neighbour pulls along its direction with a strength read off the last message
         pulls = (self.pair_score(messages).unsqueeze(3) * directions).sum((2, 4))  # [B, N, 3]
         score = self.node_score(h) + pulls
         score = score - score.mean(1, keepdim=True)
-        pooled = torch.cat([h.mean(1), crystal], dim=-1)
+        pooled = torch.cat([h.mean(1), crystal + shifts[-1]], dim=-1)
         velocity = self.lattice_out(functional.silu(self.lattice_in(pooled)))
         return score, velocity, self.species_head(h)
+
+    def _shifts(self, values: Tensor | None) -> list[Tensor | float]:
+        """What the properties add to the crystal's vector at each layer and at the lattice head, [B, C] each."""
+        if self.conditioning is None or values is None:
+            return [0.0] * (len(self.layers) + 1)
+        asked = self.conditioning(values)
+        return [adapter(asked) for adapter in self.conditioning.adapters]
 
 
 def time_features(t: Tensor) -> Tensor:

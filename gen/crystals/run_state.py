@@ -1,5 +1,6 @@
 """The state of a training run on disk: one file, so that weights, moments and update number never disagree."""
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,9 @@ class RunState:
 
     def averaged_network(self) -> CrystalNetwork:
         """A copy of the network with the averaged weights, ready to evaluate."""
-        network = CrystalNetwork(self.network.config, self.network.species_head.out_features)
+        network = copy.deepcopy(self.network)
         network.load_state_dict(self.ema)
-        return network.to(next(self.network.parameters()).device).eval()
+        return network.eval()
 
 
 def save_state(folder: Path, state: RunState, fingerprint: str) -> None:
@@ -78,9 +79,10 @@ def restore_state(folder: Path, state: RunState, fingerprint: str) -> None:
     state.network.load_state_dict(weights)
     for name in state.ema:
         state.ema[name].copy_(tensors[f"ema.{name}"])
+    trained = [name for name, parameter in state.network.named_parameters() if parameter.requires_grad]
     moments = {
         index: {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-        for index, (name, _) in enumerate(state.network.named_parameters())
+        for index, name in enumerate(trained)
     }
     options = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": moments, "param_groups": options})
