@@ -107,6 +107,18 @@ class DiffusionProcess(CrystalProcess):
         components = self.lattice_noise.clean(geometry.components, heads.components, time)
         return Geometry(wrapped_normal.wrap(geometry.frac + sigma**2 * score), components)
 
+    def forward_step(self, geometry: Geometry, t: float, t_next: float, noise: Geometry) -> Geometry:
+        """Sample of q(x_t' | x_t), t' > t: the missing variance on the coordinates, alpha'/alpha on the components."""
+        n_atoms = geometry.frac.shape[1]
+        low = self.sigma(torch.full_like(geometry.frac[:, :1, :1], t), n_atoms)
+        high = self.sigma(torch.full_like(low, t_next), n_atoms)
+        frac = wrapped_normal.wrap(geometry.frac + (high**2 - low**2).sqrt() * noise.frac)
+        alpha, sigma = self.lattice_noise.alpha_sigma(torch.full_like(geometry.components, t))
+        alpha_next, sigma_next = self.lattice_noise.alpha_sigma(torch.full_like(geometry.components, t_next))
+        ratio = alpha_next / alpha
+        spread = (sigma_next**2 - ratio**2 * sigma**2).clamp_min(0).sqrt()
+        return Geometry(frac, ratio * geometry.components + spread * noise.components)
+
     def _levels(self, t: Tensor, n_atoms: int) -> Tensor:
         return self.sigma(t, n_atoms)[:, None, None]  # [B, 1, 1]
 

@@ -6,6 +6,7 @@ what the network's two geometry heads then mean, and how a sampler steps back. S
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +14,12 @@ from torch import Tensor
 
 from gen.crystals.config import ProcessConfig
 from gen.crystals.lattice import LatticeScale
-from gen.crystals.network import CrystalNetwork
 from gen.diffusion import absorbing
+from potentials.errors import InputError
+
+# what a network looks like from here: (tokens, frac, inputs, lattice, t) -> coordinate head, lattice head, logits; see
+# `CrystalNetwork.forward`. A network bound to conditions looks the same.
+ScoreNetwork = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,14 @@ class CrystalProcess(ABC):
     def denoised(self, geometry: Geometry, heads: Geometry, t: float) -> Geometry:
         """The clean geometry the heads predict from `geometry` at time `t`."""
 
+    def forward_step(self, geometry: Geometry, t: float, t_next: float, noise: Geometry) -> Geometry:
+        """From time `t` up to `t_next` > t by the forward process, for in-painting that goes back and forth.
+
+        Raises:
+            InputError: a process without forward steps between two times.
+        """
+        raise InputError("resample > 1 needs a checkpoint of the diffusion process: leave resample at 1")
+
     def draw(self, batch: int, n_atoms: int, generator: torch.Generator) -> Draws:
         """Random times and noise for training."""
         config = self.config
@@ -135,7 +148,7 @@ class CrystalProcess(ABC):
             flip=torch.randint(0, 2, (batch,), generator=generator) * 2.0 - 1.0,
         )
 
-    def losses(self, network: CrystalNetwork, clean: CleanCrystals, draws: Draws) -> ChannelLosses:
+    def losses(self, network: ScoreNetwork, clean: CleanCrystals, draws: Draws) -> ChannelLosses:
         """Noise a batch, evaluate the network, compare."""
         whole = Geometry(draws.flip[:, None, None] * clean.frac, clean.components)
         noise = Geometry(draws.shake, draws.strain)
@@ -149,9 +162,7 @@ class CrystalProcess(ABC):
             species=absorbing.loss(logits, clean.tokens, tokens, self.mask),
         )
 
-    def evaluate(
-        self, network: CrystalNetwork, tokens: Tensor, geometry: Geometry, t: Tensor
-    ) -> tuple[Geometry, Tensor]:
+    def evaluate(self, network: ScoreNetwork, tokens: Tensor, geometry: Geometry, t: Tensor) -> tuple[Geometry, Tensor]:
         """One network evaluation at times `t` [B]: geometry heads and species logits [B, N, E]."""
         inputs, lattice = self.view(geometry.components, tokens.shape[1])
         score, velocity, logits = network(tokens, geometry.frac, inputs, lattice, t)
