@@ -11,6 +11,8 @@ Source = Literal[
     "mp20_biternary_test",
     "mpts52_val",
     "mpts52_test",
+    "perov_5_val",
+    "perov_5_test",
     "lemat_baseline",
     "matbench_dielectric",
 ]

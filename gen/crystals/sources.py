@@ -22,6 +22,8 @@ PATHS = {
     "mp20_biternary_test": "crystals/mp20_biternary/test_open.csv.gz",
     "mpts52_val": "crystals/mpts52/val.csv.gz",
     "mpts52_test": "crystals/mpts52/test_open.csv.gz",
+    "perov_5_val": "crystals/perov_5/val.csv.xz",
+    "perov_5_test": "crystals/perov_5/test_open.csv.xz",
     "lemat_baseline": "crystals/lemat_baseline/cifs.tar.xz",
     "matbench_dielectric": "crystals/matbench_dielectric/matbench_dielectric.json.gz",
 }
@@ -101,7 +103,8 @@ def _cif_texts(source: str) -> Iterator[tuple[str, str]]:
                 if content is not None:
                     yield f"{source}/{member.name}", content.read().decode()
         return
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as table:
+    opened = lzma.open if path.suffix == ".xz" else gzip.open
+    with opened(path, "rt", encoding="utf-8", newline="") as table:
         for row in csv.DictReader(table):
             yield f"{source}/{row['material_id']}", row["cif"]
 
