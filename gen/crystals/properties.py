@@ -69,9 +69,10 @@ class Conditioning(nn.Module):
             else nn.Sequential(nn.Linear(1 + 2 * OCTAVES, channels), nn.SiLU(), nn.Linear(channels, channels))
             for spec in self.properties
         )
-        self.adapters = nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in range(places))
-        for adapter in self.adapters:
+        adapters = [nn.Linear(channels, channels, bias=False) for _ in range(places)]
+        for adapter in adapters:
             nn.init.zeros_(adapter.weight)
+        self.adapters = nn.ModuleList(adapters)
 
     def forward(self, values: Tensor) -> Tensor:
         """[B, P] property values in their own units, NaN where not given, to one vector [B, channels] each."""

@@ -3,6 +3,7 @@
 import collections
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from gen.crystals.config import CrystalTrainingConfig, ProcessConfig, TrainConfi
 from gen.crystals.dataset import CrystalDataset, CrystalGroup, load_dataset
 from gen.crystals.lattice import fit_scale
 from gen.crystals.network import CrystalNetwork
-from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, Draws
+from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, Draws, ScoreNetwork
 from gen.crystals.processes import make_process
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state, save_state
 from gen.evaluation.reference import write_reference
@@ -63,8 +64,8 @@ def train_crystals(
     elements = tuple(sorted({int(z) for group in data.train.values() for z in group.numbers.unique()}))
     scale = fit_scale({n: group.lattice for n, group in data.train.items()})
     process = make_process(config.process, scale, mask=len(elements))
-    train = {n: _prepare(group, elements, process, n, options.device) for n, group in data.train.items()}
-    validation = {n: _prepare(group, elements, process, n, options.device) for n, group in data.validation.items()}
+    train = {n: prepare_group(group, elements, process, n, options.device) for n, group in data.train.items()}
+    validation = {n: prepare_group(group, elements, process, n, options.device) for n, group in data.validation.items()}
     sizes = {n: len(group.tokens) for n, group in train.items()}
     units = formula_units(data.train)
     fingerprint = _fingerprint(config, data)
@@ -113,7 +114,7 @@ def train_crystals(
             batches = epoch_batches(sizes, options.batch_size, options.groups, options.seed, epoch)
             for batch in batches[state.step % per_epoch :]:
                 lr = learning_rate(state.step, total, options)
-                values = _update(state, process, train, batch, options, lr)
+                values = update_network(state, process, train, batch, options, lr)
                 bar.update()
                 if state.step % options.log_every == 0 or state.step == total:
                     bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
@@ -143,15 +144,19 @@ def learning_rate(step: int, total: int, options: TrainConfig) -> float:
 
 @torch.no_grad()
 def validate(
-    network: CrystalNetwork, process: CrystalProcess, validation: dict[int, CleanCrystals]
+    network: CrystalNetwork,
+    process: CrystalProcess,
+    validation: dict[int, CleanCrystals],
+    bind: Callable[[int, Tensor], ScoreNetwork] | None = None,
 ) -> dict[str, float]:
-    """Mean losses by channel on the held-out crystals, with the same noise every time."""
+    """Mean losses by channel on the held-out crystals, with the same noise every time; `bind` as in training."""
     sums = dict.fromkeys(CHANNELS, 0.0)
     count = 0
     for n_atoms, clean in validation.items():
         rows = len(clean.tokens)
         draws = process.draw(rows, n_atoms, generator_for("validation", n_atoms))
-        losses = process.losses(network, clean, _to(draws, clean.frac.device))
+        bound = bind(n_atoms, torch.arange(rows)) if bind is not None else network
+        losses = process.losses(bound, clean, _to(draws, clean.frac.device))
         for name in CHANNELS:
             sums[name] += float(getattr(losses, name).sum())
         count += rows
@@ -165,9 +170,10 @@ def _initial_state(config: CrystalTrainingConfig, species: int) -> RunState:
     return RunState(network, optimizer, {name: v.detach().clone() for name, v in network.state_dict().items()})
 
 
-def _prepare(
+def prepare_group(
     group: CrystalGroup, elements: tuple[int, ...], process: CrystalProcess, n_atoms: int, device: str
 ) -> CleanCrystals:
+    """Crystals of one atom count as the process sees them, without those that hold an element not in `elements`."""
     index = torch.full((120,), -1, dtype=torch.long)
     index[torch.tensor(elements)] = torch.arange(len(elements))
     tokens = index[group.numbers]
@@ -176,15 +182,22 @@ def _prepare(
     return CleanCrystals(tokens[known].to(device), group.frac[known].to(device), components[known].to(device))
 
 
-def _update(
+def update_network(
     state: RunState,
     process: CrystalProcess,
     train: dict[int, CleanCrystals],
     batch: list[tuple[int, Tensor]],
     options: TrainConfig,
     lr: float,
+    bind: Callable[[int, Tensor], ScoreNetwork] | None = None,
 ) -> dict[str, float]:
-    """One optimiser step on the groups of a batch; returns mean losses and the gradient norm."""
+    """One optimiser step on the groups of a batch; returns mean losses and the gradient norm.
+
+    Args:
+        batch: (atom count, row indices) of each group.
+        lr: times the `scale` of a parameter group where it has one.
+        bind: (atom count, row indices) -> the network bound to what those crystals are conditioned on.
+    """
     generator = generator_for(options.seed, "noise", state.step)
     total = sum(len(rows) for _, rows in batch)
     sums = dict.fromkeys(CHANNELS, 0.0)
@@ -195,13 +208,14 @@ def _update(
         clean = CleanCrystals(group.tokens[picked], group.frac[picked], group.components[picked])
         draws = _to(process.draw(len(rows), n_atoms, generator), clean.frac.device)
         with torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bfloat16"):
-            losses = process.losses(state.network, clean, draws)
+            network = bind(n_atoms, rows) if bind is not None else state.network
+            losses = process.losses(network, clean, draws)
         (_weighted(losses, options).sum() / total).backward()
         for name in CHANNELS:
             sums[name] += float(getattr(losses, name).detach().sum()) / total
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.clip_norm)
     for settings in state.optimizer.param_groups:
-        settings["lr"] = lr
+        settings["lr"] = lr * settings.get("scale", 1.0)
     state.optimizer.step()
     # a short memory at first: the early weights are not worth averaging
     state.average(min(options.ema, (1 + state.step) / (10 + state.step)))
