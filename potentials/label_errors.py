@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from ase.data import chemical_symbols
 from torch import Tensor
 from torch_geometric.data import Batch
 
@@ -55,3 +56,31 @@ def evaluate(potential: Potential, frames: Sequence[AtomGraph], batch_size: int 
         batch = collate(frames[start : start + batch_size])
         errors.add(batch, potential(batch, stress=with_stress))  # type: ignore[arg-type]
     return errors.summary()
+
+
+def errors_by_element(
+    potential: Potential, frames: Sequence[AtomGraph], batch_size: int = 16
+) -> dict[str, dict[str, float]]:
+    """By chemical symbol: `forces_rmse` and `forces_mae` meV/Å over components, `forces_rms` of the labels, `atoms`.
+
+    Empty where the frames carry no forces.
+    """
+    if "forces" not in frames[0]:
+        return {}
+    differences, labels, numbers = [], [], []
+    for start in range(0, len(frames), batch_size):
+        batch = collate(frames[start : start + batch_size])
+        differences.append(potential(batch, stress=False)["forces"].double() - batch.forces)  # type: ignore[arg-type]
+        labels.append(batch.forces)
+        numbers.append(batch.numbers)
+    difference, label, number = 1000 * torch.cat(differences), 1000 * torch.cat(labels), torch.cat(numbers)
+    result = {}
+    for z in number.unique().tolist():
+        mine = number == z
+        result[chemical_symbols[z]] = {
+            "forces_rmse": round(float(difference[mine].square().mean().sqrt()), 4),
+            "forces_mae": round(float(difference[mine].abs().mean()), 4),
+            "forces_rms": round(float(label[mine].square().mean().sqrt()), 4),
+            "atoms": int(mine.sum()),
+        }
+    return result

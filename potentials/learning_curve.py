@@ -72,6 +72,24 @@ def draw_parity(path: Path, potential: Potential, frames: Sequence[AtomGraph], b
     return _save(figure, path)
 
 
+def draw_element_errors(path: Path, errors: Mapping[str, Mapping[str, float]]) -> Path | None:
+    """Force errors by element beside the size of the forces themselves (`label_errors.errors_by_element`)."""
+    pyplot = _pyplot()
+    if pyplot is None or not errors:
+        return None
+    symbols = sorted(errors, key=lambda symbol: -errors[symbol]["forces_rmse"])
+    figure, (axis,) = _panels(pyplot, 1)
+    figure.set_size_inches(max(4.2, 0.28 * len(symbols) + 1.5), 3.8)
+    places = np.arange(len(symbols))
+    axis.bar(places - 0.2, [errors[s]["forces_rms"] for s in symbols], 0.4, color="0.75", label="RMS of the forces")
+    axis.bar(places + 0.2, [errors[s]["forces_rmse"] for s in symbols], 0.4, color="#1f6f8b", label="RMSE")
+    axis.set_xticks(places, symbols)
+    axis.set_yscale("log")
+    axis.set_ylabel("force component, meV/Å")
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
 def _panels(pyplot: Any, count: int) -> tuple[Any, list[Any]]:
     figure, axes = pyplot.subplots(1, count, figsize=(4.2 * count, 3.8), layout="constrained", squeeze=False)
     return figure, list(axes[0])

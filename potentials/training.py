@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import lightning
 import torch
@@ -16,20 +16,21 @@ from ase.data import chemical_symbols
 from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate
-from potentials.checkpoint import save_checkpoint
+from potentials.checkpoint import WEIGHTS, save_checkpoint
 from potentials.config import config_hash
 from potentials.dataset import attach_neighbours, batch_neighbours, read_frames, split_frames
 from potentials.errors import InputError
 from potentials.files import sha256_file
-from potentials.label_errors import evaluate
-from potentials.learning_curve import draw_learning_curve, draw_parity, write_metrics
+from potentials.finetuning import load_start, replay_frames, resolve_start
+from potentials.label_errors import errors_by_element, evaluate
+from potentials.learning_curve import draw_element_errors, draw_learning_curve, draw_parity, write_metrics
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
 from potentials.reference_energies import composition_is_ambiguous, composition_matrix, fit_reference_energies
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_loop import PotentialModule
 from potentials.training_state import STATE, StateKeeper, load_state
 
-METRICS, CURVE, PARITY = "metrics.csv", "learning_curve.png", "parity.png"
+METRICS, CURVE, PARITY, ELEMENTS = "metrics.csv", "learning_curve.png", "parity.png", "errors_by_element.png"
 _CALIBRATION_FRAMES = 32
 
 
@@ -60,9 +61,8 @@ def train_potential(
     Raises:
         InputError: unusable data or settings, a state of another training, or a loss that is not finite.
     """
+    config, model, frames, held_out, remembered = prepare_training(config)
     out = config.out
-    frames, held_out = _load_data(config)
-    model = _new_model(config, frames, held_out)
     module = PotentialModule(config, model, frames, held_out)
     identity = _identity(config)
     state = out / STATE
@@ -82,7 +82,32 @@ def train_potential(
             trainer.fit(module)
         module.progress["finished"] = True
         keeper.save(trainer, module)
-    return _finish(config, module, identity, progress)
+    return _finish(config, module, identity, remembered, progress)
+
+
+class Prepared(NamedTuple):
+    """Everything a training starts from."""
+
+    config: PotentialTrainingConfig  # with the network of the checkpoint it starts from, when it does
+    model: EnergyModel
+    frames: list[AtomGraph]  # with neighbours
+    held_out: list[AtomGraph]  # with neighbours
+    remembered: list[AtomGraph]  # labelled by the model before fine-tuning, never trained on; empty otherwise
+
+
+def prepare_training(config: PotentialTrainingConfig) -> Prepared:
+    """Read the data and make, or load, the model.
+
+    Raises:
+        InputError: unusable data, or settings that contradict the data or the checkpoint to start from.
+    """
+    config = resolve_start(config)
+    frames, held_out = _load_data(config)
+    if config.start is None:
+        return Prepared(config, _new_model(config, frames, held_out), frames, held_out, [])
+    model = load_start(config, config.start, frames, held_out)
+    replayed, remembered = replay_frames(config.start, model, frames, config.seed)
+    return Prepared(config, model, [*frames, *replayed], held_out, remembered)
 
 
 def _load_data(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[AtomGraph]]:
@@ -142,11 +167,16 @@ def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:
     data = config.data
     # a folder that moved, or a longer name for the same file, is the same training; the data are told by their hash
     neutral = config.model_copy(
-        update={"out": Path("."), "data": data.model_copy(update={"train": Path(), "validation": None})}
+        update={
+            "out": Path("."),
+            "data": data.model_copy(update={"train": Path(), "validation": None}),
+            "start": config.start and config.start.model_copy(update={"checkpoint": Path()}),
+        }
     )
     return {
         "configuration": config_hash(neutral),
         "training data": sha256_file(data.train),
+        "start": sha256_file(config.start.checkpoint / WEIGHTS) if config.start else None,
         "validation data": sha256_file(data.validation) if data.validation else None,
     }
 
@@ -174,8 +204,17 @@ def _trainer(
         )
 
 
-def _finish(config: PotentialTrainingConfig, module: PotentialModule, identity: dict[str, Any], progress: bool) -> Path:
-    """The best averaged weights as a checkpoint, with what they were made from and how good they are."""
+def _finish(
+    config: PotentialTrainingConfig,
+    module: PotentialModule,
+    identity: dict[str, Any],
+    remembered: Sequence[AtomGraph],
+    progress: bool,
+) -> Path:
+    """The best averaged weights as a checkpoint, with what they were made from and how good they are.
+
+    `remembered` are structures as the model labelled them before fine-tuning; errors on them tell what it forgot.
+    """
     model = copy.deepcopy(module.model).cpu()
     model.load_state_dict({name: value.cpu() for name, value in module.best.items()}, strict=False)
     potential = NetworkPotential(model, config.name)
@@ -195,12 +234,16 @@ def _finish(config: PotentialTrainingConfig, module: PotentialModule, identity: 
         "wall_seconds": round(module.progress["seconds"], 1),
         "cpu_seconds": round(module.progress["cpu_seconds"], 1),
         "validation_errors": {key: round(value, 4) for key, value in errors.items()},
+        "start": config.start and {"name": config.start.checkpoint.name, "weights_sha256": identity["start"]},
+        "forgetting": {key: round(v, 4) for key, v in evaluate(potential, remembered).items()} if remembered else None,
+        "errors_by_element": errors_by_element(potential, module.validation_frames),
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
     }
     save_checkpoint(config.out, model, name=config.name, training=training)
     write_metrics(config.out / METRICS, module.progress["history"])
     draw_learning_curve(config.out / CURVE, module.progress["history"])
     draw_parity(config.out / PARITY, potential, module.validation_frames)
+    draw_element_errors(config.out / ELEMENTS, training["errors_by_element"])
     summary = f"energy {errors['energy_rmse']:.3g} meV/atom"
     if "forces_rmse" in errors:
         summary += f", forces {errors['forces_rmse']:.3g} meV/Å"

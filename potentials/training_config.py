@@ -22,6 +22,15 @@ class DataConfig(Config):
     labels: LabelConfig = LabelConfig()
 
 
+class FinetuneConfig(Config):
+    """What to start from, and how not to forget it."""
+
+    checkpoint: Path  # folder of a trained potential; its network, elements and weights are taken over
+    # Structures (a file or folder: CIF, POSCAR, extended XYZ) the old model labels itself, mixed into training
+    replay: Path | None = None
+    replay_share: Fraction = 0.3  # of the training frames
+
+
 class LossConfig(Config):
     """Weights of mean squared (or Huber) errors in eV/atom, eV/Å and, for virials, eV/atom."""
 
@@ -38,6 +47,7 @@ class TrainConfig(Config):
 
     epochs: Annotated[int, pydantic.Field(ge=1)] = 200
     max_minutes: Positive | None = None  # a budget instead of `epochs`: schedules then follow the clock
+    patience: Annotated[int, pydantic.Field(ge=1)] | None = None  # epochs without improvement before it ends early
     batch_size: Annotated[int, pydantic.Field(ge=1)] = 5
     lr: Positive = 0.01
     warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 100
@@ -61,4 +71,5 @@ class PotentialTrainingConfig(Config):
     zbl: bool = False  # screened nuclear repulsion inside bond lengths
     # eV by symbol, e.g. isolated atoms: {H: -13.6}; without them they are fitted to the data
     reference_energies: dict[str, float] | None = None
+    start: FinetuneConfig | None = None  # fine-tune a trained potential instead of training a new one
     train: TrainConfig = TrainConfig()

@@ -188,6 +188,9 @@ class PotentialModule(lightning.LightningModule):
         }
         progress["history"] = [*progress["history"], row]
         progress |= {"epoch": progress["epoch"] + 1, "batch": 0, "loss_sum": 0.0}
+        patience = self.config.train.patience
+        if patience is not None and progress["epoch"] - 1 - progress["best_epoch"] >= patience:
+            self.trainer.should_stop = True
 
     def score(self, errors: dict[str, float]) -> float:
         """What "best" means: the squared errors weighted as the loss weights them at the end."""

@@ -1,4 +1,4 @@
-"""`sorbus train crystals|potential`: train a model from a YAML configuration."""
+"""`sorbus train crystals|potential|charges`: train a model from a YAML configuration."""
 
 import argparse
 from collections.abc import Iterator
@@ -19,16 +19,17 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verb_parser(
         verbs,
         "train",
-        "Train the crystal generator or an interatomic potential.",
+        "Train the crystal generator, an interatomic potential or the charge network.",
         [
             "sorbus train crystals configs/train/crystals.yaml train.lr=5e-4",
             "sorbus train potential configs/train/potential.yaml data.train=frames.extxyz",
         ],
     )
-    kinds = parser.add_subparsers(dest="kind", metavar="crystals|potential", required=True)
+    kinds = parser.add_subparsers(dest="kind", metavar="crystals|potential|charges", required=True)
     for kind, summary in (
         ("crystals", "Train the crystal diffusion model."),
         ("potential", "Train the equivariant interatomic potential on an extxyz file."),
+        ("charges", "Train the network that gives frameworks their partial charges."),
     ):
         sub = verb_parser(kinds, kind, summary, [f"sorbus train {kind} configs/train/{kind}.yaml"])
         add_config_options(sub, positional="a YAML file")
@@ -36,6 +37,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         sub.add_argument(
             "--wandb", choices=["off", "offline", "online"], default="off", help="log to Weights & Biases (default off)"
         )
+        if kind == "potential":
+            sub.add_argument("--plan", action="store_true", help="time a few steps, print what a run would take, stop")
         sub.set_defaults(run=run)
 
 
@@ -52,7 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.kind == "crystals":
         return _train_crystals(arguments, path)
+    if arguments.kind == "charges":
+        return _train_charges(arguments, path)
     return _train_potential(arguments, path)
+
+
+def _train_charges(arguments: argparse.Namespace, path: str) -> int:
+    from screening.adsorption.charge_fitting import ChargeFitConfig, train_charges
+
+    config, _ = resolve_config(ChargeFitConfig, arguments, path)
+    if arguments.print_config:
+        return print_config(config)
+    with _tracker(arguments, config, config.out) as tracker:
+        folder = train_charges(config, resume=not arguments.fresh, log=tracker.log)
+    print(f"model in {folder}")
+    return 0
 
 
 def _train_crystals(arguments: argparse.Namespace, path: str) -> int:
@@ -74,6 +91,11 @@ def _train_potential(arguments: argparse.Namespace, path: str) -> int:
     config, _ = resolve_config(PotentialTrainingConfig, arguments, path)
     if arguments.print_config:
         return print_config(config)
+    if arguments.plan:
+        from potentials.training_plan import plan_training
+
+        print(plan_training(config).text)
+        return 0
     with _tracker(arguments, config, config.out) as tracker:
         folder = train_potential(config, resume=not arguments.fresh, tracker=tracker)
     print(f"model in {folder}")

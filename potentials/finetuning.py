@@ -1,0 +1,127 @@
+"""Fine-tuning: start from a trained potential, on other labels, without forgetting what it knew."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+
+from potentials.atom_graph import AtomGraph, collate, graph_from
+from potentials.checkpoint import load_checkpoint
+from potentials.dataset import attach_neighbours, batch_neighbours
+from potentials.errors import InputError
+from potentials.network_potential import EnergyModel
+from potentials.reference_energies import composition_matrix, fit_reference_energies
+from potentials.structure_files import read_structures
+from potentials.training_config import FinetuneConfig, PotentialTrainingConfig
+
+_BATCH = 16  # frames a call when labelling
+
+
+def resolve_start(config: PotentialTrainingConfig) -> PotentialTrainingConfig:
+    """The configuration with the network of the checkpoint it starts from.
+
+    Raises:
+        InputError: no such checkpoint, or a network, reference energies or core repulsion that contradict it.
+    """
+    if config.start is None:
+        return config
+    model = load_checkpoint(config.start.checkpoint).model
+    where = config.start.checkpoint
+    if "network" in config.model_fields_set and config.network != model.config:
+        raise InputError(f"network differs from that of start.checkpoint ({where}): leave the key out when fine-tuning")
+    if config.reference_energies is not None:
+        raise InputError(
+            "reference_energies cannot be given when fine-tuning: they come from start.checkpoint and are shifted to "
+            "fit the new energies; leave the key out"
+        )
+    if "zbl" in config.model_fields_set and config.zbl != (model.repulsion is not None):
+        raise InputError(f"zbl differs from start.checkpoint ({where}): leave the key out when fine-tuning")
+    return config.model_copy(update={"network": model.config, "zbl": model.repulsion is not None})
+
+
+def load_start(
+    config: PotentialTrainingConfig,
+    start: FinetuneConfig,
+    frames: Sequence[AtomGraph],
+    held_out: Sequence[AtomGraph] = (),
+) -> EnergyModel:
+    """The model to go on from, its reference energies moved to the zero of the new labels.
+
+    Another code or functional shifts the energy of every element by a constant. The shifts are fitted, robustly, to
+    what the old model gets wrong, so that training has only the differences that matter left to learn.
+
+    Raises:
+        InputError: the frames hold an element the checkpoint never saw.
+    """
+    model = load_checkpoint(start.checkpoint, precision=config.precision).model
+    unseen = sorted({int(z) for frame in (*frames, *held_out) for z in frame.numbers} - set(model.elements))
+    if unseen:
+        names = ", ".join(chemical_symbols[z] for z in unseen)
+        raise InputError(
+            f"the training or validation data hold {names}, which start.checkpoint ({start.checkpoint}) never saw: "
+            "remove those frames or train anew on both sets of data"
+        )
+    predicted = torch.cat([output["energy"] for output in _predictions(model, frames)])
+    residuals = torch.cat([frame.energy for frame in frames]) - predicted
+    numbers = [frame.numbers.numpy() for frame in frames]
+    present = sorted({int(z) for system in numbers for z in system})
+    shifts = fit_reference_energies(composition_matrix(numbers, present), residuals.tolist(), present)
+    # elements that the new data lack move with the rest: a constant offset of a code is the likelier guess than none
+    common = float(np.median(list(shifts.values())))
+    model.reference_energies = {z: e + shifts.get(z, common) for z, e in model.reference_energies.items()}
+    return model.train().requires_grad_(True)
+
+
+def replay_frames(
+    start: FinetuneConfig, model: EnergyModel, frames: Sequence[AtomGraph], seed: int
+) -> tuple[list[AtomGraph], list[AtomGraph]]:
+    """Structures that the old model labels itself, to be mixed into training, and a tenth kept to measure forgetting.
+
+    Self-labelling needs no labels of the old data (Li, Hoiem, Learning without Forgetting, ECCV 2016), and with the
+    shifted reference energies they agree with the level of theory of the new ones.
+
+    Raises:
+        InputError: no readable structure among `start.replay`.
+    """
+    if start.replay is None:
+        return [], []
+    found = [result.system for result in read_structures(start.replay) if result.system is not None]
+    graphs = [graph_from(system) for system in found]
+    graphs = [graph for graph in graphs if {int(z) for z in graph.numbers} <= set(model.elements)]
+    if len(graphs) < 2:
+        raise InputError(
+            f"start.replay ({start.replay}) holds {len(graphs)} readable structures of elements the checkpoint knows: "
+            "give at least two, or leave the key out"
+        )
+    wanted = max(2, round(len(frames) * start.replay_share / (1 - start.replay_share)))
+    order = np.random.default_rng([seed, 7]).permutation(len(graphs))
+    kept_aside = max(1, len(graphs) // 10)
+    aside = [graphs[i] for i in order[:kept_aside]]
+    chosen = [graphs[i] for i in order[kept_aside:][:wanted]]
+    for group in (aside, chosen):
+        attach_neighbours(group, model.config.cutoff, str(start.replay))
+        _label(model, group, frames[0])
+    return chosen, aside
+
+
+def _label(model: EnergyModel, graphs: Sequence[AtomGraph], like: AtomGraph) -> None:
+    """Energy, and forces and stress where `like` has them, from the model itself."""
+    outputs = _predictions(model, graphs)
+    energies = torch.cat([output["energy"] for output in outputs])
+    forces = torch.cat([output["forces"] for output in outputs]).double()
+    stresses = torch.cat([output["stress"] for output in outputs]).double()
+    ends = np.cumsum([len(graph.numbers) for graph in graphs]).tolist()
+    for index, (graph, end) in enumerate(zip(graphs, ends, strict=True)):
+        graph.energy = energies[index : index + 1].clone()
+        if "forces" in like:
+            graph.forces = forces[end - len(graph.numbers) : end].clone()
+        if "stress" in like:
+            bulk = bool(graph.pbc.all())
+            graph.stress = stresses[index : index + 1].clone() if bulk else torch.full((1, 3, 3), float("nan")).double()
+
+
+def _predictions(model: EnergyModel, graphs: Sequence[AtomGraph]) -> list[dict[str, torch.Tensor]]:
+    """Outputs of the model for frames that carry their neighbours."""
+    batches = [collate(list(graphs[start : start + _BATCH])) for start in range(0, len(graphs), _BATCH)]
+    return [model(batch, batch_neighbours(batch)) for batch in batches]
