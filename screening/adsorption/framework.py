@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 from potentials.errors import GeometryError, InputError
 from potentials.gate import cell_heights, check_geometry
 from screening.adsorption.charges import framework_charges
-from screening.adsorption.force_fields import FORCE_FIELDS, ForceField, HostGuestModel
+from screening.adsorption.force_fields import ForceField, HostGuestModel, find_force_field
 
 MAX_HOST_ATOMS = 50_000  # after repetition; beyond this a run neither fits its time nor its memory
 
@@ -21,11 +21,17 @@ class Host:
 
     structure: Structure  # one unit cell
     elements: tuple[str, ...]  # [n_atoms]
+    types: tuple[str, ...]  # [n_atoms] force-field types: elements, or labels such as C2
     charges: np.ndarray  # [n_atoms] e, summing to zero
     charge_method: str  # how the charges came about
     repeats: tuple[int, int, int]  # unit cells along a, b, c
     model: HostGuestModel
     force_field: ForceField
+
+    @property
+    def lennard_jones(self) -> np.ndarray:
+        """[n_atoms, 2]: epsilon / k_B in K and sigma in Å of every atom."""
+        return np.array([self.force_field.framework[kind] for kind in self.types])
 
     @property
     def density(self) -> float:
@@ -69,9 +75,9 @@ def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
     if not structure.is_ordered:
         raise InputError("the framework has partially occupied sites: choose one ordered arrangement")
     check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
-    force_field = FORCE_FIELDS[model.force_field]
+    force_field = find_force_field(model.force_field)
     elements = tuple(_ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
-    force_field.parameters(set(elements))
+    types = force_field.assign(elements, [site.label for site in structure])
     repeats = supercell_repeats(structure.lattice, model.cutoff)
     atoms = len(structure) * int(np.prod(repeats))
     if atoms > MAX_HOST_ATOMS:
@@ -79,5 +85,6 @@ def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
             f"the simulation box of {'x'.join(map(str, repeats))} cells holds {atoms} atoms, above "
             f"{MAX_HOST_ATOMS}: choose a shorter cut-off or a smaller cell"
         )
-    charges, charge_method = framework_charges(structure, elements, model.charges, force_field.framework_charges)
-    return Host(structure, elements, charges, charge_method, repeats, model, force_field)
+    fixed = force_field.framework_charges
+    charges, charge_method = framework_charges(structure, types if fixed else elements, model.charges, fixed)
+    return Host(structure, elements, types, charges, charge_method, repeats, model, force_field)

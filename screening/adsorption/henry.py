@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 from potentials.config import Config
 from potentials.errors import InputError
 from screening.adsorption.equation_of_state import GAS_CONSTANT
-from screening.adsorption.force_fields import FORCE_FIELDS, HostGuestModel
+from screening.adsorption.force_fields import HostGuestModel, find_force_field
 from screening.adsorption.framework import Host, prepare_host
 from screening.adsorption.gases import Gas, find_gas
 from screening.adsorption.raspa import (
@@ -38,10 +38,14 @@ class HenrySettings(Config):
 
     @model_validator(mode="after")
     def _gases_are_known(self) -> Self:
-        known = FORCE_FIELDS[self.model.force_field].gases
-        unknown = [name for name in self.gases if name.upper() not in known]
-        if unknown or not self.gases:
-            raise ValueError(f"gases {list(self.gases)}: {self.model.force_field} has {', '.join(known)}")
+        known = find_force_field(self.model.force_field).gases
+        if not self.gases:
+            raise ValueError(f"no gases: {self.model.force_field} has {', '.join(known)}")
+        for name in self.gases:
+            try:
+                find_gas(known, name)
+            except InputError as error:
+                raise ValueError(f"{self.model.force_field} has {', '.join(known)}; {error}") from None
         return self
 
 

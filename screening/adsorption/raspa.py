@@ -68,22 +68,26 @@ def build_system(
         molecules: how many of each gas are there at the start.
     """
     raspalib = load_raspalib()
-    parameters = host.force_field.parameters(set(host.elements))
+    parameters = host.force_field.parameters(set(host.types))
+    element_of = dict(zip(host.types, host.elements, strict=True))
     pseudo_atoms: list[Any] = []
     lennard_jones: list[Any] = []
-    types: dict[str, int] = {}
-    for element, (epsilon, sigma) in parameters.items():
-        types[element] = len(pseudo_atoms)
+    types: dict[tuple[str, str], int] = {}  # (gas or "framework", label) -> index
+    for kind, (epsilon, sigma) in parameters.items():
+        types["framework", kind] = len(pseudo_atoms)
+        element = element_of[kind]
         mass = float(_atomic_mass(element))
-        pseudo_atoms.append(raspalib.PseudoAtom(element, True, mass, 0.0, 0.0, _atomic_number(element), True, ""))
+        pseudo_atoms.append(raspalib.PseudoAtom(kind, True, mass, 0.0, 0.0, _atomic_number(element), True, ""))
         lennard_jones.append(raspalib.VDWParameters(epsilon, sigma))
-    for site in (site for gas in gases for site in gas.sites):
-        if site.label not in types:
-            types[site.label] = len(pseudo_atoms)
-            pseudo_atoms.append(
-                raspalib.PseudoAtom(site.label, False, site.mass, site.charge, 0.0, site.atomic_number, True, "")
-            )
-            lennard_jones.append(raspalib.VDWParameters(site.epsilon, site.sigma))
+    for gas in gases:
+        for site in gas.sites:
+            if (gas.name, site.label) not in types:
+                types[gas.name, site.label] = len(pseudo_atoms)
+                name = f"{gas.name}:{site.label}"  # two models may use one label with different parameters
+                pseudo_atoms.append(
+                    raspalib.PseudoAtom(name, False, site.mass, site.charge, 0.0, site.atomic_number, True, "")
+                )
+                lennard_jones.append(raspalib.VDWParameters(site.epsilon, site.sigma))
     use_charge = host.model.charges != "none" and any(gas.is_charged for gas in gases)
     cutoff = host.model.cutoff
     force_field = raspalib.ForceField(
@@ -100,10 +104,10 @@ def build_system(
     a, b, c = host.structure.lattice.abc
     alpha, beta, gamma = (math.radians(angle) for angle in host.structure.lattice.angles)
     framework_atoms = [
-        raspalib.Atom(tuple(map(float, fractional)), float(charge) if use_charge else 0.0, type=types[element])
-        for fractional, charge, element in zip(
-            host.structure.frac_coords % 1.0, host.charges, host.elements, strict=True
+        raspalib.Atom(
+            tuple(map(float, fractional)), float(charge) if use_charge else 0.0, type=types["framework", kind]
         )
+        for fractional, charge, kind in zip(host.structure.frac_coords % 1.0, host.charges, host.types, strict=True)
     ]
     framework = raspalib.Framework(
         force_field,
@@ -116,7 +120,7 @@ def build_system(
     components = []
     for index, (gas, phi, y) in enumerate(zip(gases, fugacity_coefficients, mole_fractions, strict=True)):
         atoms = [
-            raspalib.Atom((0.0, 0.0, site.offset), site.charge, type=types[site.label], component_id=index)
+            raspalib.Atom(site.position, site.charge, type=types[gas.name, site.label], component_id=index)
             for site in gas.sites
         ]
         components.append(

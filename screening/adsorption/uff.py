@@ -5,7 +5,7 @@ Table 1: x_i, the distance of the minimum (Å), and D_i, the well depth (kcal/mo
 """
 
 KELVIN_PER_KCAL_PER_MOL = 503.2197  # 4184 J/kcal over R
-_MINIMUM_TO_SIGMA = 2.0 ** (-1.0 / 6.0)
+MINIMUM_TO_SIGMA = 2.0 ** (-1.0 / 6.0)
 
 # One entry an element, in order of atomic number: symbol, x_i (Å), D_i (kcal/mol).
 _TABLE = """
@@ -30,7 +30,7 @@ Es 3.299 0.012  Fm 3.286 0.012  Md 3.274 0.011  No 3.248 0.011  Lr 3.236 0.011
 def _parse() -> dict[str, tuple[float, float]]:
     words = _TABLE.split()
     return {
-        symbol: (float(depth) * KELVIN_PER_KCAL_PER_MOL, float(minimum) * _MINIMUM_TO_SIGMA)
+        symbol: (float(depth) * KELVIN_PER_KCAL_PER_MOL, float(minimum) * MINIMUM_TO_SIGMA)
         for symbol, minimum, depth in zip(words[::3], words[1::3], words[2::3], strict=True)
     }
 
