@@ -85,11 +85,44 @@ def unreferenced_elements(elements: Sequence[str], table: ChargeTable | None = N
     return [symbol for symbol, seen in zip(symbols, known, strict=True) if not seen]
 
 
+@dataclass(frozen=True)
+class EnvironmentEstimate:
+    """What the table says of every atom of a structure."""
+
+    average: np.ndarray  # [n] e, shrunk averages as they are: they need not sum to zero
+    spread: np.ndarray  # [n] e, expected deviation from it
+    levels_known: np.ndarray  # [n] rungs of `LEVELS` that were found, 0 to all
+    count: np.ndarray  # [n] frameworks behind the finest rung found
+
+    @property
+    def charges(self) -> np.ndarray:
+        """[n] e, summing to zero: what is left over goes to the atoms in proportion to their squared spread."""
+        weight = self.spread**2 + 1e-6
+        charges = self.average - weight / weight.sum() * self.average.sum()
+        return np.asarray(charges - charges.mean())
+
+    @property
+    def unseen(self) -> float:
+        """Share of atoms bonded to a first shell that the table does not hold."""
+        return float(np.mean(self.levels_known <= _FIRST_SHELL))
+
+
 def charges_from_keys(keys: np.ndarray, table: ChargeTable) -> tuple[np.ndarray, float]:
     """`environment_charges` of a structure whose keys [n, levels] are known."""
+    estimate = estimate_from_keys(keys, table)
+    return estimate.charges, estimate.unseen
+
+
+def estimate_from_keys(keys: np.ndarray, table: ChargeTable) -> EnvironmentEstimate:
+    """The climb from coarse to fine averages for atoms whose keys [n, levels] are known.
+
+    An element the table does not hold starts from 0 e with `UNSEEN_SPREAD`; the levels that tell metals apart by
+    their neighbours alone may still be found for the atoms around it.
+    """
     charge = np.zeros(len(keys))
     spread = np.full(len(keys), UNSEEN_SPREAD)
-    first_shell_known = np.zeros(len(keys), dtype=bool)
+    levels_known = np.zeros(len(keys), dtype=np.int64)
+    count = np.zeros(len(keys))
     reached = np.ones(len(keys), dtype=bool)
     for level in range(keys.shape[1]):
         rows, known = table.find(keys[:, level])
@@ -99,11 +132,9 @@ def charges_from_keys(keys: np.ndarray, table: ChargeTable) -> tuple[np.ndarray,
         charge = np.where(reached, (n * mean + shrinkage * charge) / (n + shrinkage), charge)
         variance = (n * sd**2 + shrinkage * spread**2) / (n + shrinkage)
         spread = np.where(reached, np.sqrt(variance), spread)
-        if level == _FIRST_SHELL:
-            first_shell_known = reached.copy()
-    weight = spread**2 + 1e-6
-    charge = charge - weight / weight.sum() * charge.sum()
-    return charge - charge.mean(), float(1.0 - first_shell_known.mean())
+        count = np.where(reached, n, count)
+        levels_known += reached
+    return EnvironmentEstimate(charge, spread, levels_known, count)
 
 
 def environment_keys(elements: Sequence[str], pairs: np.ndarray) -> np.ndarray:

@@ -1,0 +1,290 @@
+"""Train a charge network on systems whose charges are known; resumes exactly where a killed run stood.
+
+The loss is the Huber penalty of the charge error, averaged over all atoms (distinct atoms count as often as they
+occur). Weights are averaged exponentially; the average with the least validation error is what is kept.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from potentials.charge_network import ChargeGraph, ChargeNetwork, ChargeNetworkConfig, join_graphs
+from potentials.config import Config
+from potentials.errors import InputError
+from potentials.files import write_atomic
+from potentials.learning_curve import write_metrics
+
+Positive = Annotated[float, pydantic.Field(gt=0)]
+Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
+
+STATE, METRICS = "state.safetensors", "metrics.csv"
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class ChargeTrainConfig(Config):
+    """How long and how fast."""
+
+    epochs: Annotated[int, pydantic.Field(ge=1)] = 100
+    atoms: Annotated[int, pydantic.Field(ge=1)] = 250  # symmetry-distinct atoms a batch, at least
+    lr: Positive = 4e-3
+    warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 200
+    weight_decay: Annotated[float, pydantic.Field(ge=0)] = 1e-3
+    gradient_clip: Positive = 5.0  # norm
+    ema: Share = 0.999
+    huber_delta: Positive = 0.02  # e; errors beyond it count linearly
+    hide_elements: Share = 0.1  # chance that a system's elements are treated as never seen, to learn by kinship
+    noise: Annotated[float, pydantic.Field(ge=0, le=0.2)] = 0.01  # Å, random error of every bond vector in training
+
+
+@dataclass(frozen=True)
+class LabelledGraph:
+    """One system and the charges to learn."""
+
+    graph: ChargeGraph
+    target: Tensor  # [N] e
+
+
+@dataclass(frozen=True)
+class ChargeErrors:
+    """How far charges are off, over all atoms."""
+
+    mean_absolute: float  # e
+    rms: float  # e
+    median_system: float  # e, median over systems of their mean absolute error
+
+
+def train_charge_network(
+    config: ChargeTrainConfig,
+    network: ChargeNetworkConfig,
+    training: Sequence[LabelledGraph],
+    validation: Sequence[LabelledGraph],
+    out: Path,
+    *,
+    identity: Mapping[str, Any],
+    seed: int = 0,
+    resume: bool = True,
+    log: Callable[[dict[str, float], int], None] | None = None,
+) -> tuple[ChargeNetwork, dict[str, Any]]:
+    """Train to the end of `config.epochs`; the state in `out` is written after every epoch.
+
+    Args:
+        config: schedule.
+        network: shape.
+        training, validation: labelled systems.
+        out: folder for the state and `metrics.csv`.
+        identity: facts that a state to be continued must share (hashes of configuration and data).
+        seed: of weights, order, noise.
+        resume: continue from the state in `out` if there is one.
+        log: gets numbers once an epoch.
+
+    Returns:
+        The network with the best averaged weights, and the progress: `history`, `best`, `seconds`, ...
+
+    Raises:
+        InputError: a state of another training, or a loss that is not finite.
+    """
+    if not training or not validation:
+        raise InputError("there are no systems to train on or none to validate on: check data and split")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ChargeNetwork(network)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    average = {name: p.detach().clone() for name, p in model.named_parameters()}
+    best = {name: p.clone() for name, p in average.items()}
+    progress: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "best": None, "best_epoch": None, "history": []}
+    state = out / STATE
+    if resume and state.is_file():
+        progress = _load_state(state, model, optimizer, average, best, identity)
+        print(f"resuming {out} after {progress['epoch']} epochs", flush=True)
+    else:
+        with torch.no_grad():
+            sample = batches_of(training, 4 * config.atoms, seed, epoch=-1)[0]
+            model(join_graphs([training[i].graph for i in sample]), calibrate=True)
+    total_steps = config.epochs * len(batches_of(training, config.atoms, seed, 0))
+    while progress["epoch"] < config.epochs:
+        started = time.monotonic()
+        loss = _epoch(config, model, optimizer, average, training, progress, total_steps, seed)
+        errors = charge_errors(_with_weights(model, network, average), validation)
+        if progress["best"] is None or errors.mean_absolute < progress["best"]:
+            progress |= {"best": errors.mean_absolute, "best_epoch": progress["epoch"]}
+            best = {name: value.clone() for name, value in average.items()}
+        progress["seconds"] += time.monotonic() - started
+        row = {
+            "epoch": progress["epoch"],
+            "step": progress["step"],
+            "train_loss": loss,
+            "validation_mae": errors.mean_absolute,
+            "validation_rms": errors.rms,
+            "validation_median_system": errors.median_system,
+            "seconds": round(progress["seconds"], 1),
+        }
+        progress["history"] = [*progress["history"], row]
+        progress["epoch"] += 1
+        _save_state(state, model, optimizer, average, best, progress, identity)
+        write_metrics(out / METRICS, progress["history"])
+        print(
+            f"epoch {row['epoch']}: loss {loss:.5f}, validation MAE {errors.mean_absolute:.5f} e, "
+            f"median {errors.median_system:.5f} e, {row['seconds']:.0f} s",
+            flush=True,
+        )
+        if log is not None:
+            log({key: float(value) for key, value in row.items() if key != "step"}, int(row["step"]))
+    return _with_weights(model, network, best), progress
+
+
+def charge_errors(model: ChargeNetwork, systems: Sequence[LabelledGraph], atoms: int = 2000) -> ChargeErrors:
+    """Errors of a network over labelled systems; `atoms` bounds a batch."""
+    absolute, squared, count = [], [], []
+    model.eval()
+    with torch.no_grad():
+        for chosen in batches_of(systems, atoms, seed=None, epoch=0):
+            graph = join_graphs([systems[i].graph for i in chosen])
+            error = model(graph) - torch.cat([systems[i].target for i in chosen])
+            zeros = error.new_zeros(graph.n_systems, dtype=torch.float64)
+            weight = graph.multiplicity.double()
+            absolute.append(zeros.index_add(0, graph.system, weight * error.abs()))
+            squared.append(zeros.index_add(0, graph.system, weight * error.square()))
+            count.append(zeros.index_add(0, graph.system, weight))
+    a, s, n = torch.cat(absolute), torch.cat(squared), torch.cat(count)
+    return ChargeErrors(float(a.sum() / n.sum()), float((s.sum() / n.sum()).sqrt()), float((a / n).median()))
+
+
+def batches_of(systems: Sequence[LabelledGraph], atoms: int, seed: int | None, epoch: int) -> list[list[int]]:
+    """Systems gathered until a batch holds `atoms` distinct atoms; the order is a pure function of (seed, epoch)."""
+    order = list(range(len(systems)))
+    if seed is not None:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch + 1) % 2**63)
+        order = torch.randperm(len(systems), generator=generator).tolist()
+    batches: list[list[int]] = [[]]
+    filled = 0
+    for index in order:
+        if filled >= atoms:
+            batches.append([])
+            filled = 0
+        batches[-1].append(index)
+        filled += len(systems[index].target)
+    return batches
+
+
+def _epoch(
+    config: ChargeTrainConfig,
+    model: ChargeNetwork,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    training: Sequence[LabelledGraph],
+    progress: dict[str, Any],
+    total_steps: int,
+    seed: int,
+) -> float:
+    """One pass over the training systems; returns the mean loss."""
+    model.train()
+    noise = torch.Generator().manual_seed((seed * 7_919 + progress["epoch"] * 104_729 + 17) % 2**63)
+    chosen_batches = batches_of(training, config.atoms, seed, progress["epoch"])
+    summed = 0.0
+    for chosen in chosen_batches:
+        graph = join_graphs([training[i].graph for i in chosen])
+        target = torch.cat([training[i].target for i in chosen])
+        graph = replace(graph, vectors=graph.vectors + config.noise * torch.randn(graph.vectors.shape, generator=noise))
+        hidden = torch.rand(graph.n_systems, generator=noise) < config.hide_elements
+        charges = model(graph, known=(~hidden).float()[graph.system])
+        loss = (graph.multiplicity * huber(charges - target, config.huber_delta)).sum() / graph.multiplicity.sum()
+        if not torch.isfinite(loss):
+            raise InputError(f"the loss is {loss.item()} at step {progress['step']}: lower train.lr ({config.lr:g})")
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, progress["step"], total_steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        optimizer.step()
+        progress["step"] += 1
+        decay = min(config.ema, (1 + progress["step"]) / (10 + progress["step"]))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                average[name].lerp_(parameter, 1 - decay)
+        summed += loss.item()
+    return summed / len(chosen_batches)
+
+
+def huber(error: Tensor, delta: float) -> Tensor:
+    """|error| beyond `delta` less half of it, quadratic within; in e."""
+    size = error.abs()
+    return torch.where(size < delta, size.square() / (2 * delta), size - delta / 2)
+
+
+def learning_rate(config: ChargeTrainConfig, step: int, total_steps: int) -> float:
+    """Linear warm-up, then half a cosine down to one hundredth."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return config.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps))))
+
+
+def _with_weights(model: ChargeNetwork, network: ChargeNetworkConfig, weights: Mapping[str, Tensor]) -> ChargeNetwork:
+    """A copy of the model with other weights, ready to use."""
+    copy = ChargeNetwork(network)
+    copy.load_state_dict({**model.state_dict(), **weights})
+    return copy.eval().requires_grad_(False)
+
+
+def _save_state(
+    path: Path,
+    model: ChargeNetwork,
+    optimizer: torch.optim.Optimizer,
+    average: Mapping[str, Tensor],
+    best: Mapping[str, Tensor],
+    progress: Mapping[str, Any],
+    identity: Mapping[str, Any],
+) -> None:
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for name, parameter in model.named_parameters():
+        for moment in _MOMENTS:
+            if moment in optimizer.state[parameter]:
+                tensors[f"adam.{moment}.{name}"] = optimizer.state[parameter][moment]
+    header = {"progress": json.dumps(progress), "identity": json.dumps(dict(identity), sort_keys=True)}
+    tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+    write_atomic(path, safetensors.torch.save(tensors, metadata=header))
+
+
+def _load_state(
+    path: Path,
+    model: ChargeNetwork,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    best: dict[str, Tensor],
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        progress, theirs = json.loads(header["progress"]), json.loads(header["identity"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no readable training state ({error}): start over (--fresh)") from None
+    different = sorted(key for key in {*theirs, *identity} if theirs.get(key) != identity.get(key))
+    if different:
+        raise InputError(
+            f"{path} is the state of another training ({', '.join(different)} differ): "
+            "choose another out folder, or start over (--fresh)"
+        )
+    parameters = dict(model.named_parameters())
+    model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
+    for name, value in tensors.items():
+        group, _, rest = name.partition(".")
+        if group == "average":
+            average[rest] = value
+        elif group == "best":
+            best[rest] = value
+        elif group == "adam":
+            moment, _, parameter = rest.partition(".")
+            optimizer.state[parameters[parameter]][moment] = value
+    return dict(progress)

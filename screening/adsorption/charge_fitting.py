@@ -1,0 +1,157 @@
+"""`sorbus train charges`: a charge network trained on an archive of frameworks with known charges."""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pydantic
+import torch
+
+from potentials.charge_network import ChargeNetworkConfig
+from potentials.charge_training import ChargeTrainConfig, LabelledGraph, charge_errors, train_charge_network
+from potentials.config import Config, config_hash
+from potentials.errors import InputError
+from potentials.files import data_root, sha256_file
+from screening.adsorption.charge_dataset import (
+    PRIOR_FEATURES,
+    PreparedFramework,
+    Split,
+    archive_formulas,
+    cross_fitted_estimates,
+    estimates_from,
+    prepare_archive,
+    split_of,
+)
+from screening.adsorption.environment_charges import EnvironmentEstimate, fit_table
+from screening.adsorption.learned_charges import save_model
+
+
+class ChargeDataConfig(Config):
+    """Where the charged frameworks are, and which of them are never looked at."""
+
+    frameworks: Path = Path("sorbents/coremof_ddec/ddec_xtals_open.tar.xz")  # CIFs with _atom_site_charge
+    # archives whose reduced formulas are kept out of training, validation and test
+    keep_out: tuple[Path, ...] = (Path("sorbents/mpn_henry/xtals_ddec_mpnn_iqeq_open.tar.xz"),)
+    hidden_elements: tuple[
+        str, ...
+    ] = ()  # frameworks that hold one of these are never trained on: how well it does then
+    cache: Path = Path("runs/charges/cache")  # prepared frameworks, kept for the next run
+
+
+class ChargeFitConfig(Config):
+    """`sorbus train charges`: one YAML file."""
+
+    out: Path = Path("runs/charges/model")  # model, metrics.csv and the state to resume from
+    seed: Annotated[int, pydantic.Field(ge=0)] = 0
+    data: ChargeDataConfig = ChargeDataConfig()
+    network: ChargeNetworkConfig = ChargeNetworkConfig(prior_features=PRIOR_FEATURES, layers=2)
+    train: ChargeTrainConfig = ChargeTrainConfig()
+
+
+def train_charges(
+    config: ChargeFitConfig, *, resume: bool = True, log: Callable[[dict[str, float], int], None] | None = None
+) -> Path:
+    """Train, and leave the model (weights, description, the table of environments it builds on) in `config.out`.
+
+    Returns:
+        The folder, which `screening.adsorption.learned_charges.load_model` reads.
+
+    Raises:
+        InputError: unusable data or settings, or a state of another training.
+    """
+    if config.network.prior_features != PRIOR_FEATURES:
+        raise InputError(
+            f"network.prior_features is {config.network.prior_features}: "
+            f"the table of bonding environments gives {PRIOR_FEATURES}"
+        )
+    archive = located(config.data.frameworks)
+    sha256 = sha256_file(archive)
+    parts = split_frameworks(config.data, config.network.cutoff, sha256)
+    training, validation = parts["training"], parts["validation"]
+    table = fit_table((f.keys, f.charges) for f in training)
+    labelled = labelled_graphs(training, cross_fitted_estimates(training))
+    held_out = labelled_graphs(validation, estimates_from(table, validation))
+    base = _mean_absolute([(g.graph.base - g.target, g.graph.multiplicity) for g in held_out])
+    print(
+        f"{len(training)} training and {len(validation)} validation frameworks; validation MAE of the environments "
+        f"alone {base:.4f} e",
+        flush=True,
+    )
+    neutral = config.model_copy(update={"out": Path(), "data": config.data.model_copy(update={"cache": Path()})})
+    identity = {"configuration": config_hash(neutral), "training data": sha256}
+    model, progress = train_charge_network(
+        config.train,
+        config.network,
+        labelled,
+        held_out,
+        config.out,
+        identity=identity,
+        seed=config.seed,
+        resume=resume,
+        log=log,
+    )
+    errors = charge_errors(model, held_out)
+    # in use the table may know the validation part too; the network was chosen on it but not fitted to it
+    shipped = fit_table((f.keys, f.charges) for f in training + validation)
+    facts: dict[str, Any] = {
+        "data": config.data.frameworks.name,
+        "data_sha256": sha256,
+        "frameworks": {"training": len(training), "validation": len(validation)},
+        "hidden_elements": list(config.data.hidden_elements),
+        "elements": sorted({int(z) for f in training for z in f.numbers}),
+        "config_hash": config_hash(neutral),
+        "train": config.train.model_dump(mode="json"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": config.seed,
+        "epochs": progress["epoch"],
+        "best_epoch": progress["best_epoch"],
+        "steps": progress["step"],
+        "wall_seconds": round(progress["seconds"]),
+        "validation": {"mean_absolute_error_e": round(errors.mean_absolute, 5), "environments_alone_e": round(base, 5)},
+        "versions": {"torch": torch.__version__},
+    }
+    return save_model(config.out, model, shipped, facts)
+
+
+def split_frameworks(data: ChargeDataConfig, cutoff: float, sha256: str) -> dict[Split | str, list[PreparedFramework]]:
+    """Prepared frameworks by part: `training`, `validation`, `test`, `henry` and, of hidden elements, `hidden`."""
+    paths = [located(path) for path in data.keep_out]
+    kept_out = {formula for path in paths for formula in archive_formulas(path, data.cache, sha256_file(path))}
+    parts: dict[Split | str, list[PreparedFramework]] = {
+        name: [] for name in ("training", "validation", "test", "henry", "hidden")
+    }
+    from ase.data import atomic_numbers
+
+    unknown = [symbol for symbol in data.hidden_elements if symbol not in atomic_numbers]
+    if unknown:
+        raise InputError(f"data.hidden_elements holds {unknown[0]!r}, which is no element: give symbols, e.g. [Fe, In]")
+    hidden = np.array([atomic_numbers[symbol] for symbol in data.hidden_elements], dtype=np.int64)
+    for framework in prepare_archive(located(data.frameworks), cutoff, data.cache, sha256):
+        part: Split | str = split_of(framework.formula, kept_out)
+        if part != "henry" and np.isin(framework.numbers, hidden).any():
+            part = "hidden"
+        parts[part].append(framework)
+    return parts
+
+
+def labelled_graphs(
+    frameworks: Sequence[PreparedFramework], estimates: Sequence[EnvironmentEstimate]
+) -> list[LabelledGraph]:
+    """Network inputs with the charges to learn."""
+    return [
+        LabelledGraph(framework.graph(estimate), torch.from_numpy(framework.target).float())
+        for framework, estimate in zip(frameworks, estimates, strict=True)
+    ]
+
+
+def located(path: Path) -> Path:
+    """The file as named, or below the data root."""
+    return path if path.exists() else data_root() / path
+
+
+def _mean_absolute(errors: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    total = sum(float((weight * error.abs()).sum()) for error, weight in errors)
+    return total / sum(float(weight.sum()) for _, weight in errors)

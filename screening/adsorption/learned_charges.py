@@ -1,0 +1,142 @@
+"""Partial charges from the trained network: bonding environments corrected for what they cannot see.
+
+`model.safetensors` holds the weights, `environments.safetensors` the table of mean charges by bonding environment that
+they correct, `model.json` the shape and the origin; nothing executable.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from pymatgen.core import Element, Structure
+from safetensors import SafetensorError
+
+from potentials.charge_network import ChargeNetwork, ChargeNetworkConfig
+from potentials.config import parse_config
+from potentials.errors import InputError
+from potentials.files import sha256_file, write_atomic
+from screening.adsorption.charge_dataset import full_graph
+from screening.adsorption.environment_charges import (
+    ChargeTable,
+    environment_keys,
+    estimate_from_keys,
+    load_table,
+    save_table,
+)
+from screening.bonds import bond_graph
+
+FORMAT_VERSION = 1
+WEIGHTS, TABLE, DESCRIPTION = "model.safetensors", "environments.safetensors", "model.json"
+
+
+def shipped_folder() -> Path:
+    """Where the model that comes with the package lies."""
+    import potentials
+
+    return Path(potentials.__file__).parent / "weights" / "charges"
+
+
+@dataclass(frozen=True)
+class ChargeModel:
+    """A trained charge network with the table it corrects."""
+
+    network: ChargeNetwork
+    table: ChargeTable
+    elements: frozenset[str]  # trained on
+    description: Mapping[str, Any]
+
+
+def learned_charges(
+    structure: Structure, elements: Sequence[str], model: ChargeModel | None = None
+) -> tuple[np.ndarray, float]:
+    """Partial charges [n_atoms], e, summing to zero, and the share of atoms bonded in a way never seen.
+
+    Args:
+        structure: ordered periodic crystal that has passed the geometry gate.
+        elements: symbol of every atom.
+        model: by default the one shipped.
+
+    Raises:
+        InputError: an element the network was never trained on.
+    """
+    model = model or shipped_model()
+    unseen = unseen_elements(elements, model)
+    if unseen:
+        raise InputError(f"the charge network never saw {', '.join(unseen)}: use environment or eqeq charges")
+    return charges_of(structure, elements, model)
+
+
+def charges_of(structure: Structure, elements: Sequence[str], model: ChargeModel) -> tuple[np.ndarray, float]:
+    """`learned_charges` without the check of elements: one never seen is treated like its kin."""
+    estimate = estimate_from_keys(environment_keys(elements, bond_graph(structure).pairs), model.table)
+    with torch.no_grad():
+        graph = full_graph(structure, model.network.config.cutoff, estimate)
+        charges = model.network(graph).double().numpy()
+    return charges - charges.mean(), estimate.unseen
+
+
+def unseen_elements(elements: Sequence[str], model: ChargeModel | None = None) -> list[str]:
+    """Elements the network was not trained on, sorted."""
+    return sorted(set(elements) - (model or shipped_model()).elements)
+
+
+def save_model(folder: Path, network: ChargeNetwork, table: ChargeTable, training: Mapping[str, Any]) -> Path:
+    """Write a model; the description last, so that a folder with one is complete."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    weights = write_atomic(folder / WEIGHTS, safetensors.torch.save(tensors))
+    save_table(table, folder / TABLE, {key: str(training.get(key)) for key in ("data", "data_sha256")})
+    description = {
+        "format_version": FORMAT_VERSION,
+        "kind": "charge-network",
+        "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "weights_sha256": sha256_file(weights),
+        "table_sha256": sha256_file(folder / TABLE),
+        "elements": [Element.from_Z(z).symbol for z in training["elements"]],
+        "network": network.config.model_dump(mode="json"),
+        "training": {key: value for key, value in training.items() if key != "elements"},
+    }
+    write_atomic(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    return folder
+
+
+def load_model(folder: Path) -> ChargeModel:
+    """Read what `save_model` wrote.
+
+    Raises:
+        InputError: missing, altered or foreign files.
+    """
+    path = folder / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no {path}: give the folder that `sorbus train charges` wrote") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}: the file is damaged, copy it again") from None
+    if not isinstance(description, dict) or description.get("kind") != "charge-network":
+        raise InputError(f"{path} describes no charge network: give the folder that `sorbus train charges` wrote")
+    if description.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path} has format version {description.get('format_version')}: this reads {FORMAT_VERSION}")
+    for name, key in ((WEIGHTS, "weights_sha256"), (TABLE, "table_sha256")):
+        file = folder / name
+        if not file.is_file() or sha256_file(file) != description.get(key):
+            raise InputError(f"{file} is missing or not the file {path} speaks of: copy all files of the model again")
+    network = ChargeNetwork(parse_config(ChargeNetworkConfig, description.get("network"), str(path)))
+    try:
+        network.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    except (RuntimeError, SafetensorError):
+        raise InputError(f"{folder / WEIGHTS} does not hold the network that {path} describes") from None
+    network.eval().requires_grad_(False)
+    return ChargeModel(network, load_table(folder / TABLE), frozenset(description["elements"]), description)
+
+
+@cache
+def shipped_model() -> ChargeModel:
+    """The model that comes with the package."""
+    return load_model(shipped_folder())
