@@ -40,12 +40,14 @@ WHAT = {
     "S11": "What the universal potential does to template frameworks, against the number of steps.",
     "B7": "Relaxations per minute with CHGNet, batched FIRE, against ASE's FIRE loop (first measurement).",
     "B7a": "Relaxations per minute with CHGNet, batched L-BFGS, against ASE's FIRE loop (first measurement).",
+    "E5": "Ideal adsorbed solution theory against simulated CH4/C2H6 mixtures in IRMOF-1 (G31), pyIAST beside it.",
     "G1": "Henry coefficient of CH4 in all-silica MFI at 300 K, no charges (RASPA3 manual, basic example 7).",
     "G3": "CH4 uptake of all-silica MFI at 300 K and 0.1 bar (RASPA2 basic example 7).",
     "G3b": "Heat of adsorption of CH4 in all-silica MFI.",
     "G5": "Henry coefficients of CO2 and N2 in all-silica MFI at 300 K, no charges.",
     "G8": "Peng-Robinson fugacity coefficients of CO2/CH4 25:75 at 300 K and 10 bar (RASPA3 manual).",
     "G13": "Henry coefficient of CO2 in Mg-MOF-74 at 313 K, UFF + TraPPE, no charges (gRASPA).",
+    "G32": "Parasitic energy of capturing CO2 from coal flue gas (calc_pe, after Huck et al. 2014).",
     "G29": "Largest free and included spheres of MFI, LTA and CHA.",
 }
 
