@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -239,7 +239,7 @@ def _equivalent(structure: Structure) -> np.ndarray:
     """For every atom the first atom it is related to by symmetry [n]; all distinct where spglib finds nothing."""
     import spglib
 
-    cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
+    cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), list(structure.atomic_numbers))
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
     except spglib.SpglibError:
@@ -259,7 +259,7 @@ _PER_ATOM, _PER_DISTINCT, _PER_EDGE = (
 
 
 def _save(path: Path, frameworks: Sequence[PreparedFramework]) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "names": np.array([f.name for f in frameworks]),
         "formulas": np.array([f.formula for f in frameworks]),
         "sizes": np.array([[len(f.charges), len(f.first), len(f.centre)] for f in frameworks]),
