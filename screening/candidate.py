@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pymatgen.core import Structure
 
@@ -19,6 +19,17 @@ class Property:
     std: float | None = None  # one standard error, same unit
     method: str = ""  # protocol: model, force field, cut-off, cycles
     note: str = ""
+    fidelity: Literal["computed", "measured"] = "computed"  # a measurement stands above anything computed
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a laboratory found for a candidate, as it was entered."""
+
+    source: str  # DOI, or the file
+    material: str  # as the source names it
+    data: Mapping[str, Any]  # JSON-able: an isotherm or a single figure, see `screening.experiments.record`
+    added: str = ""  # ISO 8601, UTC
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,9 @@ class Candidate:
     index: int  # place in the proposal order
     structure: Structure  # current geometry
     provenance: Mapping[str, Any]  # proposer, model hash, seed, index, conditions, parent; JSON-able
-    properties: Mapping[str, Property] = field(default_factory=dict)
+    properties: Mapping[str, Property] = field(default_factory=dict)  # the best known: measured where both exist
+    superseded: Mapping[str, Property] = field(default_factory=dict)  # computed figures a measurement stands before
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Any, Literal
 
 from potentials.errors import InputError
-from screening.candidate import Candidate, Property, Row, Snapshot
+from screening.candidate import Candidate, Measurement, Property, Row, Snapshot
 from screening.geometry_json import decode_structure
 from screening.store_file import acquire_lock, check_ours, connect, explained, is_writable, release_lock, statements
+from screening.store_measurements import insert_measurement, measurements_by_id, upgrade, with_measurements
 from screening.store_schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 STORE_NAME = "store.sqlite"
@@ -106,7 +107,10 @@ class Store:
             if lock is not None:
                 release_lock(path, lock)
             raise
-        return cls(path, connection, lock)
+        store = cls(path, connection, lock)
+        if mode == "w":
+            store._upgrade()
+        return store
 
     def close(self) -> None:
         """Close the file and give up the lock; safe to call twice."""
@@ -282,6 +286,14 @@ class Store:
                 (identity, verdict, person, reason, _now()),
             )
 
+    def add_measurement(self, identity: str, measurement: Measurement) -> bool:
+        """Enter what a laboratory found for a candidate; `False` when the same data stand there already."""
+        with self.transaction():
+            added = insert_measurement(self._connection, identity, measurement)
+            if added:
+                self.log("measurement added", subject=identity, detail=measurement.source)
+            return added
+
     def log(self, kind: str, stage: str = "", subject: str = "", detail: str = "") -> None:
         """Append an event."""
         with self.transaction():
@@ -326,7 +338,7 @@ class Store:
         return dict(self._rows("SELECT state, count(*) FROM proposal GROUP BY state"))
 
     def properties(self, identity: str) -> dict[str, Property]:
-        """What was measured on a candidate; of a property measured twice, the later stage's."""
+        """What evaluators found for a candidate, never a laboratory; of a property found twice, the later stage's."""
         return _latest(self._property_rows("WHERE id = ?", identity), self._stage_order()).get(identity, {})
 
     def candidate_values(self, index: int) -> dict[str, Any]:
@@ -363,7 +375,8 @@ class Store:
         resolved = self.meta("resolved_settings", {})
         stages = [{**stage, "settings": resolved.get(stage["name"], stage["settings"])} for stage in config["stages"]]
         geometry = dict(self._rows("SELECT id, structure FROM geometry ORDER BY id, revision"))  # the last one stays
-        measured = _latest(self._property_rows(), self._stage_order())
+        computed = _latest(self._property_rows(), self._stage_order())
+        measurements = measurements_by_id(self._connection)
         rows = []
         for index, identity, state, stage, reason, provenance_text in self._rows(
             "SELECT idx, id, state, stage, reason, provenance FROM proposal ORDER BY idx"
@@ -372,9 +385,12 @@ class Store:
             candidate = None
             if identity is not None:
                 # a duplicate was measured under its first proposal, not under its own
-                known = {} if (state, stage) == ("rejected", PROPOSED) else measured.get(identity, {})
+                duplicate = (state, stage) == ("rejected", PROPOSED)
+                known = {} if duplicate else computed.get(identity, {})
                 structure = decode_structure(json.loads(geometry[identity]))
                 candidate = Candidate(identity, index, structure, provenance, known)
+                if not duplicate:
+                    candidate = with_measurements(candidate, measurements.get(identity, ()))
             rows.append(Row(index, state, candidate, stage, reason, provenance))
         seconds = dict(self._rows("SELECT stage, sum(wall_seconds) FROM evaluation GROUP BY stage"))
         seconds[PROPOSED] = self._rows("SELECT total(wall_seconds) FROM proposal")[0][0]
@@ -388,6 +404,17 @@ class Store:
             rows=tuple(rows),
             wall_seconds=seconds,
         )
+
+    def _upgrade(self) -> None:
+        """Bring a store that an older Sorbus wrote up to this one's schema."""
+        try:
+            with self.transaction():
+                before = upgrade(self._connection)
+                if before < SCHEMA_VERSION:
+                    self.log("schema upgraded", detail=f"{before} -> {SCHEMA_VERSION}")
+        except BaseException:
+            self.close()
+            raise
 
     def _commit(self, identity: str, stage: str, outcome: str, reason: str | None, wall_seconds: float) -> bool:
         self._end_lease(stage, identity)

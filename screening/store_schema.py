@@ -1,7 +1,7 @@
 """Tables of the store. OPTIMADE's names where it has one; JSON in text columns; times in ISO 8601, UTC."""
 
 APPLICATION_ID = 0x53524253  # "SRBS" in the file header: this SQLite file is ours
-SCHEMA_VERSION = 1  # PRAGMA user_version
+SCHEMA_VERSION = 2  # PRAGMA user_version
 
 # A proposal is a place in the order asked for, a candidate a structure: two proposals may be the same candidate.
 TABLES = """
@@ -82,6 +82,16 @@ CREATE TABLE decision (  -- what people decided
     reason  TEXT NOT NULL,
     at      TEXT NOT NULL
 );
+CREATE TABLE measurement (  -- what laboratories found
+    number   INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL REFERENCES candidate (id),
+    sha256   TEXT NOT NULL,  -- of `data`: nothing is entered twice
+    source   TEXT NOT NULL,  -- DOI, or the file
+    material TEXT NOT NULL,  -- as the source names it
+    data     TEXT NOT NULL,  -- JSON, see experiments.record
+    at       TEXT NOT NULL,
+    UNIQUE (id, sha256)
+);
 CREATE TABLE event (  -- what happened, in order; never changed
     number  INTEGER PRIMARY KEY,
     at      TEXT NOT NULL,
@@ -93,3 +103,19 @@ CREATE TABLE event (  -- what happened, in order; never changed
 CREATE TRIGGER event_is_kept BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
 CREATE TRIGGER event_is_fixed BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
 """
+
+# What turns a store of version n into one of n + 1, by n. Reading alone changes nothing.
+UPGRADES = {
+    1: """
+CREATE TABLE measurement (
+    number   INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL REFERENCES candidate (id),
+    sha256   TEXT NOT NULL,
+    source   TEXT NOT NULL,
+    material TEXT NOT NULL,
+    data     TEXT NOT NULL,
+    at       TEXT NOT NULL,
+    UNIQUE (id, sha256)
+);
+""",
+}
