@@ -7,12 +7,11 @@ from typing import Any
 from pymatgen.core import Structure
 
 from gen.crystals import generation
-from gen.crystals.checkpoint import CrystalModel, read_model
+from gen.crystals.checkpoint import WEIGHTS as WEIGHTS
+from gen.crystals.checkpoint import CrystalModel, find_checkpoint, read_model
 from gen.crystals.sampling import SamplingConfig
 from potentials.config import parse_config
 from potentials.errors import InputError
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Generator:
@@ -31,14 +30,7 @@ class Generator:
         Raises:
             InputError: no such weights, or a damaged checkpoint.
         """
-        shipped = sorted(path.parent.name for path in WEIGHTS.glob("*/model.json"))
-        if str(name) in shipped:
-            return cls(read_model(WEIGHTS / str(name), device))
-        if not Path(name).is_dir():
-            raise InputError(
-                f"no generator {str(name)!r}: give one of the shipped ({', '.join(shipped)}) or a checkpoint folder"
-            )
-        return cls(read_model(name, device))
+        return cls(read_model(find_checkpoint(name), device))
 
     def sample(
         self,

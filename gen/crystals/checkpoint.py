@@ -15,11 +15,13 @@ from gen.crystals.lattice import LatticeScale
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import CrystalProcess
 from gen.crystals.processes import make_process
+from gen.crystals.properties import PropertySpec
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import write_atomic
 
 FORMAT_VERSION = 1
+WEIGHTS = Path(__file__).parent.parent / "weights"  # shipped checkpoints, a folder each
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,27 @@ class CrystalModel:
     formula_units: dict[int, int]  # Z -> training crystals with Z formula units
     sha256: str  # of the weights file
     provenance: dict[str, Any]  # command, data hash, seed, wall time, epochs, metrics
+
+    @property
+    def properties(self) -> tuple[PropertySpec, ...]:
+        """What the network may be conditioned on."""
+        return self.network.properties
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """Folder of shipped weights by name, or the folder itself.
+
+    Raises:
+        InputError: neither.
+    """
+    shipped = sorted(path.parent.name for path in WEIGHTS.glob("*/model.json"))
+    if str(name) in shipped:
+        return WEIGHTS / str(name)
+    if not Path(name).is_dir():
+        raise InputError(
+            f"no generator {str(name)!r}: give one of the shipped ({', '.join(shipped)}) or a checkpoint folder"
+        )
+    return Path(name)
 
 
 def write_model(
@@ -61,6 +84,7 @@ def write_model(
         "process": process.model_dump(mode="json"),
         "lattice": scale.to_json(),
         "elements": list(elements),
+        "properties": [spec.to_json() for spec in network.properties],
         "atom_counts": {str(n): count for n, count in sorted(atom_counts.items())},
         "formula_units": {str(z): count for z, count in sorted(formula_units.items())},
         "provenance": provenance,
@@ -95,7 +119,8 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         scale = LatticeScale.from_json(description["lattice"])
         atom_counts = {int(n): int(count) for n, count in description["atom_counts"].items()}
         formula_units = {int(z): int(count) for z, count in description["formula_units"].items()}
-        network = CrystalNetwork(network_config, len(elements))
+        properties = tuple(PropertySpec(**spec) for spec in description.get("properties", []))
+        network = CrystalNetwork(network_config, len(elements), properties)
         network.load_state_dict(load(payload))
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
