@@ -1,8 +1,8 @@
 """Configuration of crystal training: data, network, forward process, optimiser."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from potentials.config import Config
 
@@ -35,8 +35,16 @@ class DataConfig(Config):
     workers: int = Field(default=2, ge=1)
 
 
+# `network.size: nano` stands for these; single fields given beside it win
+SIZES: dict[str, dict[str, int]] = {
+    "nano": {"channels": 128, "edge_channels": 96, "layers": 4, "radial": 12},  # 0.6 million weights: CPU
+    "small": {"channels": 256, "edge_channels": 192, "layers": 5, "radial": 16},  # 2.8 million: CPU overnight
+    "base": {"channels": 512, "edge_channels": 384, "layers": 6, "radial": 16},  # 12 million: one GPU
+}
+
+
 class NetworkConfig(Config):
-    """Size of the edge network; the default has 1.1 million weights."""
+    """Size of the edge network, by name (`size: nano`, `small`, `base`) or by its fields; 1.1 million by default."""
 
     channels: int = Field(default=160, ge=8)
     layers: int = Field(default=5, ge=1)
@@ -44,12 +52,27 @@ class NetworkConfig(Config):
     frequencies: int = Field(default=8, ge=1)  # Fourier frequencies of a fractional difference, per axis
     radial: int = Field(default=16, ge=4)  # Gaussians over the distances to periodic images
     cutoff: float = Field(default=8.0, gt=0)  # Å, of those Gaussians
+    lattice_outputs: Literal[6, 9] = 6  # 9 for the process that runs on the raw lattice
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_size(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "size" not in values:
+            return values
+        name = values["size"]
+        if not isinstance(name, str) or name not in SIZES:
+            raise ValueError(f"network size {name!r} is unknown: use one of {', '.join(SIZES)}")
+        return {**SIZES[name], **{key: value for key, value in values.items() if key != "size"}}
 
 
 class ProcessConfig(Config):
-    """The three forward processes; geometry (lattice and coordinates) and species carry independent times."""
+    """The three forward processes; geometry (lattice and coordinates) and species carry independent times.
 
-    kind: Literal["diffusion"] = "diffusion"  # of lattice and coordinates
+    `process: flow` is short for `process: {kind: flow}`.
+    """
+
+    # of lattice and coordinates; "diffcsp" is a published process kept as a baseline, not one to use
+    kind: Literal["diffusion", "flow", "diffcsp"] = "diffusion"
     sigma_min: float = Field(default=0.005, gt=0)  # fractional, times N^(-1/3): one length in Å at one density
     sigma_max: float = Field(default=0.5, gt=0)  # fractional; uniform on the torus to 2 exp(-2 pi^2 sigma^2) = 1.4 %
     beta_min: float = Field(default=0.1, gt=0)
@@ -57,6 +80,11 @@ class ProcessConfig(Config):
     lattice_power: float = Field(default=3.0, gt=0)  # of time: settles the cell before the coordinates
     known_species: float = Field(default=0.35, ge=0, le=1)  # share of samples that learn structure prediction
     no_geometry: float = Field(default=0.3, ge=0, le=1)  # share whose geometry is pure noise: a model of compositions
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_kind(cls, values: Any) -> Any:
+        return {"kind": values} if isinstance(values, str) else values
 
 
 class TrainConfig(Config):
@@ -91,3 +119,10 @@ class CrystalTrainingConfig(Config):
     network: NetworkConfig = NetworkConfig()
     process: ProcessConfig = ProcessConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _lattice_fits(self) -> "CrystalTrainingConfig":
+        wanted = 9 if self.process.kind == "diffcsp" else 6
+        if self.network.lattice_outputs != wanted:
+            raise ValueError(f"process {self.process.kind} needs network.lattice_outputs = {wanted}")
+        return self

@@ -21,26 +21,12 @@ class DiffusionProcess(CrystalProcess):
     def __init__(self, config: ProcessConfig, scale: LatticeScale, mask: int) -> None:
         super().__init__(config, scale, mask)
         self.lattice_noise = VariancePreserving(config.beta_min, config.beta_max, config.lattice_power)
-        # norm of the score against log sigma, tabulated once: 512 points interpolate to 1e-5
-        low, high = 0.05 * config.sigma_min, config.sigma_max
-        self._log_sigma = torch.linspace(0, 1, 512, dtype=torch.float64) * torch.log(
-            torch.tensor(high / low, dtype=torch.float64)
-        ) + torch.log(torch.tensor(low, dtype=torch.float64))
-        self._log_norm = wrapped_normal.score_norm(self._log_sigma.exp()).log()
+        self.score_norm = wrapped_normal.ScoreNorm(config.sigma_min, config.sigma_max)
 
     def sigma(self, t: Tensor, n_atoms: int) -> Tensor:
         """Fractional noise level at times `t`: from sigma_min N^(-1/3) at 0 to sigma_max at 1, same shape."""
         low = torch.tensor(self.config.sigma_min * n_atoms ** (-1 / 3), dtype=t.dtype, device=t.device)
         return geometric(t, low, torch.tensor(self.config.sigma_max, dtype=t.dtype, device=t.device))
-
-    def score_norm(self, sigma: Tensor) -> Tensor:
-        """Root mean square of the score at `sigma`, same shape."""
-        step = self._log_sigma[1] - self._log_sigma[0]
-        place = ((sigma.double().cpu().log() - self._log_sigma[0]) / step).clamp(0, len(self._log_sigma) - 1.001)
-        left = place.floor().long()
-        share = place - left
-        value = self._log_norm[left] * (1 - share) + self._log_norm[left + 1] * share
-        return value.exp().to(sigma)
 
     def encode(self, lattice: Tensor, n_atoms: int) -> Tensor:
         """Log-polar components, standardised by atom count."""

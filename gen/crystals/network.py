@@ -71,7 +71,7 @@ class CrystalNetwork(nn.Module):
         self.node_score = nn.Linear(channels, 3, bias=False)
         self.pair_score = nn.Linear(edge_channels, direction_count(config.frequencies))
         self.lattice_in = nn.Linear(2 * channels, channels)
-        self.lattice_out = nn.Linear(channels, 6)
+        self.lattice_out = nn.Linear(channels, config.lattice_outputs)
         for head in (self.node_score, self.pair_score, self.lattice_out):
             nn.init.normal_(head.weight, std=1e-2)
         # one adapter a layer and one for the lattice head
@@ -97,7 +97,8 @@ class CrystalNetwork(nn.Module):
             values: [B, P] of `properties` to be conditioned on, NaN where free; None asks for nothing.
 
         Returns:
-            score [B, N, 3] in units of its root mean square, of zero mean over atoms; velocity [B, 6];
+            score [B, N, 3] in units of its root mean square, of zero mean over atoms; velocity
+            [B, lattice_outputs];
             species logits [B, N, species].
         """
         config = self.config

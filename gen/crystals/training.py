@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from gen.crystals.batches import epoch_batches, generator_for
 from gen.crystals.checkpoint import write_model
-from gen.crystals.config import CrystalTrainingConfig, ProcessConfig, TrainConfig
+from gen.crystals.config import CrystalTrainingConfig, TrainConfig
 from gen.crystals.dataset import CrystalDataset, CrystalGroup, load_dataset
 from gen.crystals.lattice import fit_scale
 from gen.crystals.network import CrystalNetwork
@@ -21,7 +21,7 @@ from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, D
 from gen.crystals.processes import make_process
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state, save_state
 from gen.evaluation.reference import write_reference
-from potentials.config import dump_yaml
+from potentials.config import Config, dump_yaml
 from potentials.files import sha256_json, write_atomic
 
 CHANNELS = ("coordinates", "lattice", "species")
@@ -240,17 +240,15 @@ def _fingerprint(config: CrystalTrainingConfig, data: CrystalDataset) -> str:
     free = {"epochs", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
     return sha256_json(
         {
-            "network": config.network.model_dump(mode="json"),
-            "process": _set_fields(config.process),
+            "network": _set_fields(config.network, {"lattice_outputs": 6}),
+            "process": _set_fields(config.process, {"kind": "diffusion"}),
             "train": config.train.model_dump(mode="json", exclude=free),
             "data": data.sha256,
         }
     )
 
 
-def _set_fields(config: ProcessConfig) -> dict[str, Any]:
-    """Fields of a section; the kind came after the first runs and counts only where it is not the default."""
+def _set_fields(config: Config, later: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a section; those that came `later` count only where they differ from the default of old runs."""
     values = config.model_dump(mode="json")
-    if values["kind"] == "diffusion":
-        del values["kind"]
-    return values
+    return {key: value for key, value in values.items() if key not in later or value != later[key]}
