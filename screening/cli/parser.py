@@ -9,6 +9,7 @@ VERBS = {
     "discover": "discover",
     "generate": "generate",
     "train": "train",
+    "finetune": "finetune",
     "evaluate": "evaluate",
     "relax": "relax",
     "adsorb": "adsorb",
