@@ -9,12 +9,14 @@ from scipy.stats import wasserstein_distance
 
 import gen
 from gen.crystals import symmetry
-from gen.evaluation import composition, novelty, validity
+from gen.crystals.generation import symmetrize
+from gen.evaluation import composition, coverage, novelty, validity
 from gen.evaluation.metric import Metric
 from gen.evaluation.reference import Reference, read_reference
 from potentials.errors import InputError
 
-SYMPREC = 0.1  # Å
+SYMPREC = 0.1  # Å, within which symmetry is looked for and imposed
+EXACT = 0.01  # Å, at which a crystal counts as symmetric as it stands
 WEIGHTS = Path(gen.__file__).parent / "weights"
 
 
@@ -23,13 +25,13 @@ def evaluate_crystals(
     reference: Reference | str | None = "crystals",
     training: Sequence[Structure] | None = None,
 ) -> list[Metric]:
-    """Validity, uniqueness, symmetry, and (with a reference) novelty and distribution distances.
+    """Validity, uniqueness, symmetry, and (with a reference) novelty, coverage and distribution distances.
 
     Args:
         structures: generated crystals, the invalid ones included.
         reference: what novelty (by fingerprint) and distances are measured against: shipped weights by name, a
             checkpoint folder, a `Reference`, or None to leave them out.
-        training: training structures, if at hand: novelty by structure matching as well.
+        training: training structures, if at hand: novelty by structure matching as well, and coverage of them.
 
     Raises:
         InputError: no structures, a disordered one, or no such reference.
@@ -48,6 +50,8 @@ def evaluate_crystals(
     neutral = np.array([composition.is_charge_neutral(s.composition) for s in structures])
     unique = np.array(novelty.unique_flags(structures))
     groups = np.array([space_group(s) for s in structures])
+    exact = np.array([space_group(s, EXACT) for s in structures])
+    imposed = np.array([space_group(symmetrize(s, SYMPREC), EXACT) for s in structures])
     rule = f"CDVAE rule: pure element or all-metal alloy, or charge neutral and Pauling; table {composition.TABLE}"
     metrics = [
         _share("structural_validity", structural, f"{validity.PROTOCOL}; {count}"),
@@ -60,15 +64,36 @@ def evaluate_crystals(
         ),
         _share("valid", structural & smact, f"structural and SMACT validity; {count}"),
         _share("unique", unique, f"matches no earlier one; {novelty.MATCHER}; {count}"),
-        _share("not_p1", groups > 1, f"spglib space group above 1 at symprec {SYMPREC} Å, as generated; {count}"),
+        _share("not_p1", groups > 1, f"spglib space group above 1 at symprec {SYMPREC} Å, as handed in; {count}"),
+        _share("not_p1_exact", exact > 1, f"the same at symprec {EXACT} Å, as handed in; {count}"),
+        _share(
+            "not_p1_symmetrised",
+            imposed > 1,
+            f"at symprec {EXACT} Å, after the symmetry found within {SYMPREC} Å was imposed; {count}",
+        ),
     ]
     if reference is not None:
         metrics += _against(reference, structures, count)
+    if reference is not None or training is not None:
+        metrics += _coverage(structures, structural, training)
     if training is not None:
         flags = np.array(novelty.novel_flags_by_matching(structures, training))
         protocol = f"matches none of {len(training)} training structures; {novelty.MATCHER}; {count}"
         metrics.append(_share("novel_by_matching", flags, protocol))
     return metrics
+
+
+def _coverage(structures: Sequence[Structure], usable: np.ndarray, known: Sequence[Structure] | None) -> list[Metric]:
+    """Coverage of `known`, or of the shipped held-out crystals; structurally invalid crystals cover nothing."""
+    held_out, cutoffs = coverage.read_held_out()
+    what = f"{len(held_out)} held-out crystals, of which as many training crystals cover 0.28 (precision 0.26)"
+    if known is not None:
+        held_out, what = coverage.fingerprints(known), f"{len(known)} known crystals"
+    generated = coverage.fingerprints([s for s, good in zip(structures, usable, strict=True) if good])
+    if not len(generated):
+        return []
+    what += f"; {len(generated)} structurally valid ones compared"
+    return coverage.coverage_metrics(generated, held_out, cutoffs, what, count=len(structures))
 
 
 def space_group(structure: Structure, symprec: float = SYMPREC) -> int:

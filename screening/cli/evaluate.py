@@ -2,7 +2,14 @@
 
 import argparse
 
-from screening.cli.arguments import add_config_options, print_config, require_inputs, resolve_config, verb_parser
+from screening.cli.arguments import (
+    add_config_options,
+    print_config,
+    require_inputs,
+    resolve_config,
+    verb_parser,
+    writable_folder,
+)
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -10,25 +17,41 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verb_parser(
         verbs,
         "evaluate",
-        "Validity, uniqueness, novelty, symmetry and distribution distances of generated crystals.",
-        ["sorbus evaluate runs/generate", "sorbus evaluate samples.extxyz out=runs/metrics.csv"],
+        "Validity, uniqueness, novelty, symmetry, distributions and stability of generated crystals.",
+        [
+            "sorbus evaluate runs/generate",
+            "sorbus evaluate runs/generate stability=true out=runs/metrics.csv   # relax, place above the hull",
+            "sorbus evaluate predictions/ targets=known/                         # match rates, METRe, cRMSE",
+            "sorbus evaluate samples.extxyz --reference runs/train/mine known=training_cifs/",
+        ],
     )
     add_config_options(parser, positional="structure files or folders")
+    parser.add_argument("--reference", metavar="WEIGHTS", help="shipped weights or a checkpoint folder; as reference=")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print each metric with its protocol; unreadable structures count and are named."""
-    from screening.evaluate_files import EvaluateSettings, evaluate_files
-    from screening.table import aligned, write_table
+    from pathlib import Path
 
+    from screening.evaluate_files import EvaluateSettings, evaluate_files, headline
+    from screening.table import aligned
+
+    if arguments.reference:
+        arguments.inputs.append(f"reference={arguments.reference}")
     settings, paths = resolve_config(EvaluateSettings, arguments)
     if arguments.print_config:
         return print_config(settings)
-    rows, errors = evaluate_files(require_inputs(paths, "evaluate", "a folder of generated structures"), settings)
-    print(aligned(rows))
-    for error in errors:
-        print(f"not read: {error}")
+    require_inputs(paths, "evaluate", "a folder of generated structures")
     if settings.out:
-        print(write_table(rows, settings.out).path)
+        writable_folder(Path(settings.out).parent)
+    report = evaluate_files(paths, settings, progress=True, say=print)
+    print(aligned(report.rows))
+    for error in report.unreadable:
+        print(f"not read: {error}")
+    if headline(report):
+        print(headline(report))
+    if settings.out:
+        for path in report.write(settings.out):
+            print(path)
     return 0

@@ -1,0 +1,217 @@
+"""Builds the shipped table of reference energies; resumable, one line of JSON a crystal.
+
+    python -m gen.evaluation.build_hull points --minutes 11   # single points of the crystal pool
+    python -m gen.evaluation.build_hull elements              # ideal metals; DFT energies elsewhere
+    python -m gen.evaluation.build_hull relax --minutes 11    # those near the hull, elements and binaries first
+    python -m gen.evaluation.build_hull write
+
+The pool is the generator's training data (formulas of the test splits are absent), all of it at geometries relaxed with
+DFT. Run each step until it says that nothing is left, or stop early: the table states how many phases were relaxed.
+"""
+
+import argparse
+import collections
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pymatgen.core import Composition, Element, Structure
+from tqdm import tqdm
+
+from gen.crystals.config import DataConfig
+from gen.crystals.dataset import CrystalDataset, load_dataset
+from gen.evaluation.hull import TABLE, HullTable, energy_above_hull, is_element, make_table, write_table
+from potentials.atom_graph import AtomGraph, collate, make_graph
+from potentials.files import data_root
+from potentials.potential import load_potential
+from potentials.relaxation import relax
+
+POTENTIAL = "chgnet-fast"
+NEAR = 0.03  # eV/atom above the single-point hull: what relaxation might bring onto it
+RELAX: dict[str, Any] = {"fmax": 0.05, "smax": 1e-3, "max_steps": 25, "optimizer": "lbfgs"}
+ELEMENTS_DFT = "reference/matbench_discovery/2023-02-07-mp-elemental-reference-entries.json.gz"
+PROTOCOL = (
+    f"CHGNet 0.3.0 ({POTENTIAL}); phases within {NEAR} eV/atom of the single-point hull relaxed by L-BFGS, variable "
+    f"cell, fmax {RELAX['fmax']} eV/Å, smax {RELAX['smax']} eV/Å^3, at most {RELAX['max_steps']} steps, as far as "
+    "marked; elements absent from the pool: ideal crystals relaxed likewise (source ideal), else Materials Project PBE "
+    "energies (source MP)"
+)
+
+
+def pool(data: CrystalDataset) -> Iterator[tuple[str, str, AtomGraph]]:
+    """(key, reduced formula, graph) of every crystal of a data set."""
+    for split, groups in (("train", data.train), ("validation", data.validation)):
+        for n, group in groups.items():
+            for row in range(len(group)):
+                symbols = [Element.from_Z(z).symbol for z in group.numbers[row].tolist()]
+                lattice = group.lattice[row].double()
+                positions = group.frac[row].double() @ lattice
+                graph = make_graph(group.numbers[row], positions, lattice, torch.tensor([True] * 3))
+                yield f"{split}.{n}.{row}", Composition(collections.Counter(symbols)).reduced_formula, graph
+
+
+def read_lines(path: Path) -> dict[str, dict[str, Any]]:
+    """Lines of a file by key; a torn last line is dropped."""
+    found = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.endswith("}"):
+                row = json.loads(line)
+                found[row["key"]] = row
+    return found
+
+
+def append(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Add lines; on disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def single_points(folder: Path, minutes: float) -> None:
+    """Energies of the pool at the published geometries."""
+    stop = time.monotonic() + 60 * minutes
+    path = folder / "points.jsonl"
+    done = read_lines(path)
+    model = load_potential(POTENTIAL)
+    waiting = [entry for entry in pool(load_dataset(DataConfig())) if entry[0] not in done]
+    bar = tqdm(total=len(waiting), unit="crystal", mininterval=10)
+    while waiting and time.monotonic() < stop:
+        atoms, batch = 0, []
+        while waiting and (not batch or atoms + waiting[0][2].num_nodes <= 400):
+            batch.append(waiting.pop(0))
+            atoms += batch[-1][2].num_nodes
+        energies = model(collate([graph for _, _, graph in batch]), stress=False)["energy"].tolist()
+        append(
+            path,
+            [
+                {"key": key, "formula": formula, "energy": energy / graph.num_nodes}
+                for (key, formula, graph), energy in zip(batch, energies, strict=True)
+            ],
+        )
+        bar.update(len(batch))
+    print(f"{len(waiting)} left")
+
+
+def ideal_elements() -> Iterator[tuple[str, Structure]]:
+    """fcc, bcc, hcp, diamond crystals of the elements, at the lattice constants ASE lists."""
+    from ase.build import bulk
+    from ase.data import atomic_numbers, reference_states
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    for number in sorted(set(atomic_numbers.values())):
+        state = reference_states[number] if 0 < number < len(reference_states) else None
+        if state and state.get("symmetry") in ("fcc", "bcc", "hcp", "diamond"):
+            symbol = Element.from_Z(number).symbol
+            yield symbol, AseAtomsAdaptor.get_structure(bulk(symbol))
+
+
+def elements(folder: Path) -> None:
+    """Elemental references: ideal crystals relaxed, and the DFT energies beside them."""
+    model = load_potential(POTENTIAL)
+    rows = []
+    candidates = [(symbol, s) for symbol, s in ideal_elements() if Element(symbol).Z in model.elements]
+    for (symbol, _), done in zip(candidates, relax([s for _, s in candidates], model, **RELAX), strict=True):
+        if done.energy is not None and done.failure is None:
+            rows.append(
+                {
+                    "key": f"ideal.{symbol}",
+                    "formula": symbol,
+                    "energy": done.energy / len(done.structure),
+                    "converged": done.converged,
+                    "steps": done.steps,
+                    "source": "ideal",
+                }
+            )
+    with gzip.open(data_root() / ELEMENTS_DFT, "rt", encoding="utf-8") as stream:
+        for symbol, entry in json.load(stream).items():
+            atoms = sum(entry["composition"].values())
+            energy = (entry["energy"] + entry["correction"]) / atoms
+            rows.append({"key": f"mp.{symbol}", "formula": symbol, "energy": energy, "source": "MP"})
+    path = folder / "elements.jsonl"
+    path.unlink(missing_ok=True)
+    append(path, rows)
+    print(f"{len(rows)} elemental references")
+
+
+def relax_near_hull(folder: Path, minutes: float, systems: Path | None) -> None:
+    """Relax what lies near the hull: elements, binaries, then the rest; or what lies in the given systems."""
+    stop = time.monotonic() + 60 * minutes
+    points, path = read_lines(folder / "points.jsonl"), folder / "relaxed.jsonl"
+    done = read_lines(path)
+    table = _table(folder)
+    wanted = None if systems is None else [frozenset(line.split("-")) for line in systems.read_text().split()]
+    queue = []
+    for key, row in points.items():
+        if key in done:
+            continue
+        composition = Composition(row["formula"])
+        own = frozenset(composition.get_el_amt_dict())
+        if wanted is not None and not any(own <= system for system in wanted):
+            continue
+        above = energy_above_hull(composition, row["energy"], table).energy
+        if above is not None and above <= NEAR:
+            queue.append((len(own), above, key))
+    queue.sort()
+    graphs = {key: graph for key, _, graph in pool(load_dataset(DataConfig()))}
+    model = load_potential(POTENTIAL)
+    bar = tqdm(total=len(queue), unit="crystal", mininterval=10)
+    while queue and time.monotonic() < stop:
+        chunk, queue = [key for _, _, key in queue[:80]], queue[80:]
+        rows = []
+        for key, result in zip(chunk, relax([graphs[key] for key in chunk], model, **RELAX), strict=True):
+            row = {"key": key, "formula": points[key]["formula"], "steps": result.steps}
+            if result.failure is None and result.energy is not None:
+                row |= {"energy": result.energy / graphs[key].num_nodes, "converged": result.converged}
+            else:
+                row |= {"failure": result.failure}
+            rows.append(row)
+        append(path, rows)
+        bar.update(len(chunk))
+    print(f"{len(queue)} left")
+
+
+def _table(folder: Path) -> HullTable:
+    """The table of all that has been computed so far."""
+    relaxed = read_lines(folder / "relaxed.jsonl")
+    rows = [(row["formula"], row["energy"], False, "") for row in read_lines(folder / "points.jsonl").values()]
+    rows += [(row["formula"], row["energy"], True, "") for row in relaxed.values() if "energy" in row]
+    extra = read_lines(folder / "elements.jsonl").values()
+    rows += [(row["formula"], row["energy"], True, "ideal") for row in extra if row["source"] == "ideal"]
+    known = {Composition(formula).reduced_formula for formula, *_ in rows if is_element(formula)}
+    rows += [
+        (r["formula"], r["energy"], False, "MP")
+        for r in extra
+        if r["source"] == "MP" and Composition(r["formula"]).reduced_formula not in known
+    ]
+    return make_table(rows, POTENTIAL, PROTOCOL, load_dataset(DataConfig()).sha256)
+
+
+def main() -> None:
+    """One step of the build."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["points", "elements", "relax", "write"])
+    parser.add_argument("--folder", type=Path, default=Path("runs/hull"))
+    parser.add_argument("--minutes", type=float, default=11)
+    parser.add_argument(
+        "--systems", type=Path, help="relax only phases of these systems: a file of words such as Li-P-S"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.step == "points":
+        single_points(options.folder, options.minutes)
+    elif options.step == "elements":
+        elements(options.folder)
+    elif options.step == "relax":
+        relax_near_hull(options.folder, options.minutes, options.systems)
+    else:
+        table = _table(options.folder)
+        print(write_table(table, TABLE), len(table.phases), "phases")
+
+
+if __name__ == "__main__":
+    main()
