@@ -1,12 +1,13 @@
 """Builds the shipped table of reference energies; resumable, one line of JSON a crystal.
 
-    python -m gen.evaluation.build_hull points --minutes 11   # single points of the crystal pool
-    python -m gen.evaluation.build_hull elements              # ideal metals; DFT energies elsewhere
-    python -m gen.evaluation.build_hull relax --minutes 11    # those near the hull, elements and binaries first
-    python -m gen.evaluation.build_hull write
+    python -m gen.evaluation.build_hull points --minutes 60
+
+takes these steps in turn, as far as the minutes reach: single points of the crystal pool; elemental references (ideal
+metals, DFT energies where there is no crystal); relaxation of what lies near the hull, elements and binaries first; the
+table. Naming a later step skips the earlier ones.
 
 The pool is the generator's training data (formulas of the test splits are absent), all of it at geometries relaxed with
-DFT. Run each step until it says that nothing is left, or stop early: the table states how many phases were relaxed.
+DFT. The table states how many phases were relaxed here.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from potentials.potential import load_potential
 from potentials.relaxation import relax
 
 POTENTIAL = "chgnet-fast"
+STEPS = ("points", "elements", "relax", "write")
 NEAR = 0.03  # eV/atom above the single-point hull: what relaxation might bring onto it
 RELAX: dict[str, Any] = {"fmax": 0.05, "smax": 1e-3, "max_steps": 25, "optimizer": "lbfgs"}
 ELEMENTS_DFT = "reference/matbench_discovery/2023-02-07-mp-elemental-reference-entries.json.gz"
@@ -72,16 +74,16 @@ def append(path: Path, rows: list[dict[str, Any]]) -> None:
         stream.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def single_points(folder: Path, minutes: float) -> None:
+def single_points(folder: Path, stop: float) -> None:
     """Energies of the pool at the published geometries."""
-    stop = time.monotonic() + 60 * minutes
     path = folder / "points.jsonl"
     done = read_lines(path)
     model = load_potential(POTENTIAL)
     waiting = [entry for entry in pool(load_dataset(DataConfig())) if entry[0] not in done]
     bar = tqdm(total=len(waiting), unit="crystal", mininterval=10)
     while waiting and time.monotonic() < stop:
-        atoms, batch = 0, []
+        atoms = 0
+        batch: list[tuple[str, str, AtomGraph]] = []
         while waiting and (not batch or atoms + waiting[0][2].num_nodes <= 400):
             batch.append(waiting.pop(0))
             atoms += batch[-1][2].num_nodes
@@ -138,9 +140,8 @@ def elements(folder: Path) -> None:
     print(f"{len(rows)} elemental references")
 
 
-def relax_near_hull(folder: Path, minutes: float, systems: Path | None) -> None:
+def relax_near_hull(folder: Path, stop: float, systems: Path | None) -> None:
     """Relax what lies near the hull: elements, binaries, then the rest; or what lies in the given systems."""
-    stop = time.monotonic() + 60 * minutes
     points, path = read_lines(folder / "points.jsonl"), folder / "relaxed.jsonl"
     done = read_lines(path)
     table = _table(folder)
@@ -192,25 +193,27 @@ def _table(folder: Path) -> HullTable:
 
 
 def main() -> None:
-    """One step of the build."""
+    """Build the table, from a step on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["points", "elements", "relax", "write"])
+    parser.add_argument("step", choices=STEPS, help="the first step to take")
     parser.add_argument("--folder", type=Path, default=Path("runs/hull"))
+    parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--minutes", type=float, default=11)
     parser.add_argument(
         "--systems", type=Path, help="relax only phases of these systems: a file of words such as Li-P-S"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.step == "points":
-        single_points(options.folder, options.minutes)
-    elif options.step == "elements":
+    stop = time.monotonic() + 60 * options.minutes
+    steps = STEPS[STEPS.index(options.step) :]
+    if "points" in steps:
+        single_points(options.folder, stop)
+    if "elements" in steps and time.monotonic() < stop:
         elements(options.folder)
-    elif options.step == "relax":
-        relax_near_hull(options.folder, options.minutes, options.systems)
-    else:
-        table = _table(options.folder)
-        print(write_table(table, TABLE), len(table.phases), "phases")
+    if "relax" in steps and time.monotonic() < stop:
+        relax_near_hull(options.folder, stop, options.systems)
+    table = _table(options.folder)
+    print(write_table(table, options.table), len(table.phases), "phases")
 
 
 if __name__ == "__main__":
