@@ -66,6 +66,13 @@ EVALUATORS: Mapping[str, Evaluator] = {
             "dear",
             needs=("raspalib",),
         ),
+        Evaluator(
+            "ensemble",
+            "screening.adsorption.ensemble:evaluate_ensemble",
+            "screening.adsorption.ensemble:EnsembleSettings",
+            "dear",
+            needs=("raspalib",),
+        ),
     )
 }
 

@@ -31,7 +31,10 @@ def with_error(value: float | None, std: float | None = None) -> str:
 
 
 def label(name: str) -> str:
-    """`co2_uptake_0.15bar_298K` as `CO2 uptake, 0.15 bar, 298 K`."""
+    """`co2_uptake_0.15bar_298K` as `CO2 uptake, 0.15 bar, 298 K`; the model of an ensemble's figure in brackets."""
+    name, _, model = name.partition("@")
+    if model:
+        return f"{label(name)} ({model.replace('+', ', ')} charges)"
     words, conditions = [], []
     for word in _UNIT_ENDING.sub("", name).split("_"):
         condition = _CONDITION.fullmatch(word)
