@@ -1,0 +1,1 @@
+"""Our own Monte Carlo for rigid hosts: energy grids by Fourier splitting, Widom insertion and GCMC in batches."""
