@@ -75,3 +75,32 @@ def mg_mof_74() -> Structure:
     species, positions = zip(*asymmetric_unit, strict=True)
     lattice = Lattice.hexagonal(26.0506, 6.87407)
     return Structure.from_spacegroup("R-3", lattice, species, positions).get_primitive_structure()
+
+
+def lta() -> Structure:
+    """All-silica LTA, Pm-3m, 72 atoms: the idealised framework type of the Atlas of Zeolite Framework Types.
+
+    Ch. Baerlocher, L. B. McCusker, Database of Zeolite Structures, http://www.iza-structure.org/databases/.
+    """
+    species = ["Si", "O", "O", "O"]
+    positions = [(0.0, 0.1823, 0.3684), (0.0, 0.2122, 0.5), (0.1103, 0.1103, 0.3384), (0.0, 0.2967, 0.2967)]
+    return Structure.from_spacegroup("Pm-3m", Lattice.cubic(11.919), species, positions)
+
+
+def sodalite() -> Structure:
+    """All-silica SOD, Im-3m, 36 atoms: the idealised framework type, as `lta`."""
+    positions = [(0.75, 0.0, 0.5), (0.1467, 0.5, 0.8533)]
+    return Structure.from_spacegroup("Im-3m", Lattice.cubic(8.965), ["Si", "O"], positions)
+
+
+def faujasite() -> Structure:
+    """All-silica FAU, Fd-3m, the primitive cell of 144 atoms: the idealised framework type, as `lta`."""
+    species = ["Si", "O", "O", "O", "O"]
+    positions = [
+        (0.5719, 0.7501, 0.6614),
+        (0.5208, 0.7292, 0.6250),
+        (0.5919, 0.2012, 0.2012),
+        (0.6216, 0.7679, 0.6216),
+        (0.5533, 0.8020, 0.6980),
+    ]
+    return Structure.from_spacegroup("Fd-3m", Lattice.cubic(24.345), species, positions).get_primitive_structure()

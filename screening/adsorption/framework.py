@@ -1,6 +1,7 @@
 """From a crystal to a simulation host: checks, partial charges, and how often the cell is repeated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -27,6 +28,7 @@ class Host:
     repeats: tuple[int, int, int]  # unit cells along a, b, c
     model: HostGuestModel
     force_field: ForceField
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what was worked out of it, by name
 
     @property
     def lennard_jones(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from pymatgen.core import Structure
 
 from potentials.config import Config
 from potentials.errors import InputError
+from screening.adsorption.blocking import describe_pockets
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.force_fields import HostGuestModel, find_force_field
 from screening.adsorption.framework import Host, prepare_host
@@ -140,7 +141,8 @@ def henry_of_host(host: Host, gas_name: str, temperature: float, settings: Henry
         widom_std=widom_std,
         insertions=cycles * MOVES_PER_CYCLE,
         method=f"RASPA3 Widom, {cycles * MOVES_PER_CYCLE} insertions; heat from one molecule (NVT, "
-        f"{_cycles(settings.heat_moves) * MOVES_PER_CYCLE} moves); {BLOCKS} blocks; {host.method}",
+        f"{_cycles(settings.heat_moves) * MOVES_PER_CYCLE} moves); {BLOCKS} blocks; {host.method}; "
+        f"{describe_pockets(host, [gas])}",
         note=note,
     )
 

@@ -6,7 +6,9 @@ Facts about raspalib 3.1.0 that this file takes care of, each held by a test:
   * the atoms of component i must carry `component_id=i`, or a mixture aborts;
   * the partial pressure of each of n components is external pressure / n times its fugacity coefficient;
   * reported errors are 95 % confidence intervals from Student's t over the blocks;
-  * energies and enthalpies come in kelvin.
+  * energies and enthalpies come in kelvin;
+  * blocking pockets are fractions of the unit cell with a radius in Å, and turn away every molecule with an atom
+    inside, in insertions and in moves.
 A compiled call cannot be interrupted from Python and aborts the process on an internal error: run untrusted
 structures in worker processes with a deadline.
 """
@@ -20,6 +22,7 @@ from typing import Any
 
 from scipy.stats import t as student_t
 
+from screening.adsorption.blocking import pocket_blocks
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas
@@ -134,6 +137,7 @@ def build_system(
                 number_of_blocks=BLOCKS,
                 particle_probabilities=moves,
                 fugacity_coefficient=float(phi * y * len(gases)),
+                blocking_pockets=_blocking_pockets(host, gas),
             )
         )
     return raspalib.System(
@@ -163,6 +167,11 @@ def run_monte_carlo(system: Any, *, cycles: int, equilibration_cycles: int, seed
     )
     simulation.run()
     return simulation.systems[0]
+
+
+def _blocking_pockets(host: Host, gas: Gas) -> list[tuple[float, float, float, float]]:
+    blocks = pocket_blocks(host, gas)
+    return [(x, y, z, r) for (x, y, z), r in zip(blocks.centres.tolist(), blocks.radii.tolist(), strict=True)]
 
 
 def _atomic_mass(element: str) -> float:
