@@ -1,10 +1,12 @@
-"""Process figures of a CO2/N2 separation from uptakes and Henry coefficients, with propagated errors.
+"""Process figures of a separation from uptakes and Henry coefficients, with propagated errors.
 
 First-order propagation of independent errors throughout. Definitions as in P. G. Boyd et al., Nature 576, 253
-(2019) (working capacity) and Z. Bae, R. Q. Snurr, Angew. Chem. Int. Ed. 50, 11586 (2011) (regenerability).
+(2019) (working capacity) and Y.-S. Bae, R. Q. Snurr, Angew. Chem. Int. Ed. 50, 11586 (2011) (regenerability);
+adsorbent performance score as in Y. G. Chung et al., Sci. Adv. 2, e1600909 (2016).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from potentials.errors import InputError
@@ -54,3 +56,37 @@ def regenerability(adsorbed: Measured, desorbed: Measured) -> Measured | None:
     """Share of the adsorbed gas that desorption gives back, %; None when nothing was adsorbed."""
     remaining = ratio(desorbed, adsorbed)
     return None if remaining is None else Measured(100.0 * (1.0 - remaining.value), 100.0 * remaining.std)
+
+
+def product(first: Measured, second: Measured) -> Measured:
+    """a b with its error."""
+    return Measured(first.value * second.value, math.hypot(first.std * second.value, second.std * first.value))
+
+
+def performance_score(selectivity: Measured, capacity: Measured) -> Measured:
+    """Adsorbent performance score, APS = S x WC, mol/kg."""
+    return product(selectivity, capacity)
+
+
+def purity(target: Measured, others: Sequence[Measured]) -> Measured | None:
+    """Mole fraction of the target in what a cycle yields; None when it yields none of it.
+
+    Args:
+        target: working capacity of the target, mol/kg.
+        others: those of the other gases; a negative one (more is held after regeneration) counts as none.
+    """
+    if not target.value > 0.0:
+        return None
+    rest = sum(max(other.value, 0.0) for other in others)
+    rest_std = math.hypot(*(other.std for other in others)) if others else 0.0
+    total = target.value + rest
+    # d(t / (t + r)) = (r dt - t dr) / (t + r)^2
+    return Measured(target.value / total, math.hypot(rest * target.std, target.value * rest_std) / total**2)
+
+
+def sample(values: Sequence[float], value: float) -> Measured:
+    """A value with the standard deviation of what it could have been."""
+    finite = [x for x in values if math.isfinite(x)]
+    mean = sum(finite) / len(finite) if finite else value
+    spread = sum((x - mean) ** 2 for x in finite) / (len(finite) - 1) if len(finite) > 1 else 0.0
+    return Measured(value, math.sqrt(spread))
