@@ -63,6 +63,17 @@ def read_source(source: str) -> Iterator[RawCrystal | str]:
             yield f"{name}: {error}"
 
 
+def choose_crystals(source: str, count: int, seed: int = 0) -> list[RawCrystal]:
+    """A fixed random choice of `count` crystals of a source of CIFs (all of them if it holds fewer).
+
+    Raises:
+        InputError: a chosen row cannot be read.
+    """
+    rows = list(_cif_texts(source))
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return [parse_cif(rows[row][1], rows[row][0]) for row in chosen]
+
+
 def read_formulas(source: str) -> set[str]:
     """Reduced formulas of a source of CIFs, from their `_chemical_formula_sum` alone."""
     formulas = set()
