@@ -19,7 +19,7 @@ TEMPERATURE = 298.0  # K
 PRESSURES = (15_000.0, 100_000.0)  # Pa; more may be asked for
 COMPUTED = Path("runs/adsorption_experiment.jsonl")
 # Monte Carlo cycles (a cycle is max(20, molecules) moves): fewer where more molecules make it longer
-CYCLES = {15_000.0: (600, 3000), 100_000.0: (600, 1500)}
+CYCLES = {15_000.0: (300, 1500), 100_000.0: (250, 600)}
 
 
 def compute(names: list[str], pressures: list[float], seed: int) -> None:

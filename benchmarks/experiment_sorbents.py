@@ -20,6 +20,7 @@ from screening.adsorption.force_fields import HostGuestModel
 
 UIO_66 = Path("sorbents/kups/statistical/inputs/host/RUBTAK.cif")
 SILICA_ARCHIVE = Path("sorbents/raspa2/structures.tar.xz")
+TRAPPE_ZEO = HostGuestModel(force_field="trappe-zeo")
 UFF = HostGuestModel()  # UFF with TraPPE CO2, 12 Å with tail correction; charges are those of the structure
 
 
@@ -47,7 +48,7 @@ SORBENTS: Mapping[str, Sorbent] = {
         Sorbent("MIL-47(V)", "MIL-47", ("3b377c56", "a7181713"), remark="rigid"),
         Sorbent("Fe-MOF-74", "CAXVII_clean", ("43ff8fa0",), remark="open Fe sites"),
         Sorbent("Zn(bdc)(ted)0.5", "ZnBDCdabco", ("0b51618c",)),
-        Sorbent("silicalite", "", ("7031c67a", "520fde3b", "07a704c8", "5d35b10b"), remark="all-silica MFI"),
+        Sorbent("silicalite", "", ("7031c67a", "520fde3b", "07a704c8", "5d35b10b"), TRAPPE_ZEO, "all-silica MFI"),
     )
 }
 

@@ -8,6 +8,7 @@ from screening.campaign import Campaign
 from screening.campaign_config import CampaignConfig
 from screening.candidate import Snapshot
 from screening.export import format_ranking, write_ranking
+from screening.rank_uncertainty import Distinction, distinguish
 from screening.ranking import Ranking, rank
 from screening.report import write_report
 from screening.resume import set_aside
@@ -22,11 +23,12 @@ class Discovery:
     folder: Path  # holds store.sqlite, ranking.csv, report.html, candidates/
     snapshot: Snapshot
     ranking: Ranking
+    distinction: Distinction  # how far the first of them can be told apart
 
     @property
     def text(self) -> str:
         """The best candidates as a table for the terminal."""
-        return format_ranking(self.ranking)
+        return format_ranking(self.ranking, distinction=self.distinction)
 
 
 def discover(
@@ -86,6 +88,7 @@ def write_results(snapshot: Snapshot, folder: str | Path) -> Discovery:
     """
     folder = Path(folder)
     ranking = rank(snapshot)
-    write_ranking(folder, snapshot, ranking)
-    write_report(folder / "report.html", snapshot, ranking)
-    return Discovery(folder, snapshot, ranking)
+    distinction = distinguish(ranking)
+    write_ranking(folder, snapshot, ranking, distinction)
+    write_report(folder / "report.html", snapshot, ranking, distinction)
+    return Discovery(folder, snapshot, ranking, distinction)

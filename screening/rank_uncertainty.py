@@ -82,7 +82,7 @@ def distinguish(ranking: Ranking, *, most: int = MOST, level: float = LEVEL, dra
                 value, std = _value(entry.candidate, objective, model, member)
                 sign = 1.0 if objective.direction == "max" else -1.0
                 values[i, j] = sign * value
-                key = (ranking.seed, entry.candidate.id, objective.property, model)
+                key = (ranking.seed, entry.candidate.id, objective.property, *([] if model == OWN else [model]))
                 samples[:, i, j] = sign * draw_values(
                     value, std, positive=is_positive(objective.property), key=key, draws=draws
                 )
@@ -183,7 +183,12 @@ def _value(
     assert own.value is not None
     if model == OWN or own.fidelity == "measured":  # no force field moves what was weighed
         return own.value, own.std
-    return transferred(objective.property, candidate.properties, member) or (own.value, own.std)
+    return transferred(objective.property, _computed(candidate), member) or (own.value, own.std)
+
+
+def _computed(candidate: Candidate) -> dict[str, Property]:
+    """The simulations' figures also where a measurement stands before them: ratios are of model to model."""
+    return {**candidate.properties, **candidate.superseded}
 
 
 def _gaps(
@@ -199,7 +204,7 @@ def _gaps(
         for i, entry in enumerate(entries)
         for member in members
         for name in touched
-        if transferred(name, entry.candidate.properties, by_candidate[i].get(member, {})) is not None
+        if transferred(name, _computed(entry.candidate), by_candidate[i].get(member, {})) is not None
     }
     moved = {name for *_, name in known}
     unmoved = tuple(o.property for o in objectives if o.property not in moved) if members else ()

@@ -58,6 +58,11 @@ class Ranked:
     top_probability: float
     front_probability: float
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Objectives whose value is a laboratory's, not a simulation's."""
+        return tuple(name for name in self.parts if self.candidate.properties[name].fidelity == "measured")
+
 
 @dataclass(frozen=True)
 class Unranked:
@@ -82,8 +87,14 @@ class Ranking:
 
     @property
     def method(self) -> str:
-        """How score, fronts and intervals were made, in three sentences."""
-        return METHOD.format(level=self.level, draws=self.draws)
+        """How score, fronts and intervals were made, in a few sentences."""
+        text = METHOD.format(level=self.level, draws=self.draws)
+        measured = sum(bool(entry.measured) for entry in self.entries)
+        if measured:
+            text += (
+                f" Measured figures stand before computed ones: {measured} of {len(self.entries)} candidates have some."
+            )
+        return text
 
 
 def rank(snapshot: Snapshot, *, draws: int = DRAWS) -> Ranking:

@@ -48,7 +48,13 @@ def candidate_text(snapshot: Snapshot, wanted: str) -> str:
         return head[0]
     head.append(f"id {row.candidate.id}, {row.candidate.structure.composition.formula}")
     head += [f"{key}: {value}" for key, value in row.candidate.provenance.items()]
-    return "\n".join(head) + "\n\n" + aligned([_line(p) for p in row.candidate.properties.values()])
+    head += [f"measurement: {item.source}, entered {item.added}" for item in row.candidate.measurements]
+    lines = []
+    for item in row.candidate.properties.values():
+        lines.append(_line(item))
+        if item.name in row.candidate.superseded:
+            lines.append(_line(row.candidate.superseded[item.name]) | {"property": "  computed"})
+    return "\n".join(head) + "\n\n" + aligned(lines)
 
 
 def find_row(snapshot: Snapshot, wanted: str) -> Row:

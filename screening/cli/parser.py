@@ -13,6 +13,7 @@ VERBS = {
     "evaluate": "evaluate",
     "relax": "relax",
     "adsorb": "adsorb",
+    "measure": "measure",
     "show": "show",
     "export": "export",
     "report": "report",

@@ -58,6 +58,12 @@ def measured_properties(measurements: Sequence[Measurement], computed: Mapping[s
     return measured | _single_figures(measurements)
 
 
+def uptake_condition(name: str) -> tuple[str, float, float] | None:
+    """(gas in lower case, pressure in Pa, temperature in K) of an uptake property; None for any other."""
+    match = _UPTAKE.fullmatch(name)
+    return None if match is None else (match[1], float(match[2]) * 1e5, float(match[3]))
+
+
 def henry_of_isotherm(isotherm: MeasuredIsotherm) -> tuple[float, float | None] | None:
     """(Henry coefficient in mol/(kg Pa), its standard error) by extrapolating ln(q/p) to zero loading.
 

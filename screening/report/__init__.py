@@ -12,8 +12,10 @@ from typing import Any
 
 from potentials.files import write_atomic
 from screening.candidate import Snapshot
+from screening.rank_uncertainty import Distinction, distinguish
 from screening.ranking import Ranking
 from screening.report.details import candidates_html
+from screening.report.distinction import distinction_html
 from screening.report.drawing import picture, scene
 from screening.report.sections import (
     answer_html,
@@ -31,21 +33,25 @@ SHOWN = 200  # ranked candidates on the page; the others are in ranking.csv
 DRAWN = 40  # structures that can be turned, at most
 
 
-def write_report(path: str | Path, snapshot: Snapshot, ranking: Ranking) -> Path:
-    """Write the report to `path`, atomically.
+def write_report(
+    path: str | Path, snapshot: Snapshot, ranking: Ranking, distinction: Distinction | None = None
+) -> Path:
+    """Write the report to `path`, atomically; `distinction` is worked out here when not given.
 
     The same snapshot and ranking give the same bytes.
 
     Raises:
         InputError: `path` cannot be written.
     """
-    return write_atomic(path, render_report(snapshot, ranking))
+    return write_atomic(path, render_report(snapshot, ranking, distinction))
 
 
-def render_report(snapshot: Snapshot, ranking: Ranking) -> str:
+def render_report(snapshot: Snapshot, ranking: Ranking, distinction: Distinction | None = None) -> str:
     """The report as HTML text."""
     from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+    distinction = distinction or distinguish(ranking)
+    told_apart = distinction_html(ranking, distinction)
     entries = ranking.entries[:SHOWN]
     scenes = [scene(entry.candidate.structure) for entry in entries[: min(max(ranking.top, 1), DRAWN)]]
     pictures = [
@@ -66,10 +72,14 @@ def render_report(snapshot: Snapshot, ranking: Ranking) -> str:
             "cards": cards_html(ranking, pictures),
             "axis_x": _options(options, x),
             "axis_y": _options(options, y),
-            "table": table_html(ranking, entries),
-            "candidates": candidates_html(ranking, entries, pictures),
+            "table": table_html(ranking, entries, distinction),
+            "distinction": f'<section aria-labelledby="distinction"><h2 id="distinction">Which candidates are really '
+            f"distinguishable</h2>{told_apart}</section>"
+            if told_apart
+            else "",
+            "candidates": candidates_html(ranking, entries, pictures, distinction),
             "unranked": unranked_html(ranking),
-            "limits": limits_html(snapshot, ranking),
+            "limits": limits_html(snapshot, ranking, distinction),
             "plotly_version": safe(get_plotlyjs_version()),
             "data": embedded_json(_data(ranking, scenes)),
             "css": files.joinpath("page.css").read_text(encoding="utf-8"),

@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 
 from screening.candidate import Snapshot
-from screening.export import property_columns
+from screening.export import model_rank_interval, property_columns
+from screening.model_names import is_member
+from screening.rank_uncertainty import Distinction
 from screening.ranking import Ranked, Ranking
 from screening.report.losses import AlikeLosses, funnel
 from screening.report.words import (
@@ -112,18 +114,25 @@ def plot_axes(ranking: Ranking) -> tuple[str, str, list[tuple[str, str]]]:
     return x, y, options
 
 
-def table_html(ranking: Ranking, entries: Sequence[Ranked]) -> str:
+def table_html(ranking: Ranking, entries: Sequence[Ranked], distinction: Distinction) -> str:
     """The ranking as a table; columns beyond the objectives are marked `more`."""
     columns = property_columns(ranking)
     units = {name: found.unit for e in reversed(entries) for name, found in e.candidate.properties.items()}
     level = f"{ranking.level:.0%}"
     first, others = columns[: len(ranking.objectives)], columns[len(ranking.objectives) :]
-    heads = [("Place", "", ""), ("Candidate", "", ""), ("Score", level, ""), ("Rank", level, "")]
+    models = len(distinction.models)
+    basis = f"{level}\n{models} models" if models > 1 else level
+    heads = [("Place", "", ""), ("Candidate", "", ""), ("Score", level, ""), ("Rank", basis, "")]
     heads += [(*_two_lines(name, units), "") for name in first]
-    heads += [("Front", "", ""), ("Not dominated", "probability", ""), (f"Top {ranking.top}", "probability", "")]
+    heads += [
+        ("Group", "not told apart", ""),
+        ("Front", "", ""),
+        ("Not dominated", "probability", ""),
+        (f"Top {ranking.top}", "probability", ""),
+    ]
     heads += [(*_two_lines(name, units), "more") for name in others]
     head = "".join(_head_html(i, *texts) for i, texts in enumerate(heads))
-    rows = "".join(_row_html(entry, first, others) for entry in entries)
+    rows = "".join(_row_html(entry, first, others, distinction) for entry in entries)
     left_out = len(ranking.entries) - len(entries)
     note = f'<p class="quiet">{left_out} more are in ranking.csv.</p>' if left_out else ""
     return (
@@ -144,12 +153,12 @@ def unranked_html(ranking: Ranking) -> str:
     return f'<section><h2>Not rankable</h2><ul class="plain">{items}</ul></section>'
 
 
-def limits_html(snapshot: Snapshot, ranking: Ranking) -> str:
+def limits_html(snapshot: Snapshot, ranking: Ranking, distinction: Distinction) -> str:
     """How the numbers were made, what they do not say, and with which versions."""
     methods: dict[str, list[str]] = {}
     for entry in ranking.entries:
         for name, found in entry.candidate.properties.items():
-            if found.method and found.method not in methods.setdefault(name, []):
+            if not is_member(name) and found.method and found.method not in methods.setdefault(name, []):
                 methods[name].append(found.method)
     measured = "".join(
         f"<tr><th scope=row>{safe(name_of(name))}</th><td>{'<br>'.join(map(safe, told_together(texts)))}</td></tr>"
@@ -171,13 +180,27 @@ def limits_html(snapshot: Snapshot, ranking: Ranking) -> str:
         f"<p>{safe(ranking.method)}</p>"
         f'<div class="scroll"><table class="methods"><tbody>{measured}</tbody></table></div>'
         "<h3>What the intervals do not hold</h3><ul>"
-        "<li>They carry the statistical errors of the simulations only. Errors of force field, partial charges and "
-        "relaxed geometry are larger, partly shared by all candidates, and not in them.</li>"
+        f"<li>{_held(distinction)}</li>"
         "<li>Errors of different objectives are taken as independent, also where one simulation gave both.</li>"
         "<li>The score compares the candidates of one campaign; it means nothing across campaigns.</li>"
         f"<li>A candidate is a computed structure: whether it can be made was not asked.</li>{exact}</ul>"
         f'<div class="pairs"><div><h3>Versions</h3><dl>{versions}</dl></div>'
         f"<div><h3>Computing time</h3><dl>{seconds}</dl></div></div>"
+    )
+
+
+def _held(distinction: Distinction) -> str:
+    """Which errors the intervals hold."""
+    if len(distinction.models) == 1:
+        return (
+            "They carry the statistical errors of the simulations only. Errors of force field, partial charges and "
+            "relaxed geometry are larger, partly shared by all candidates, and not in them."
+        )
+    return (
+        f"Those of score, top and front carry the statistical errors of the simulations only; those of rank, for the "
+        f"first {len(distinction.places)}, also the spread of {len(distinction.models)} models. What all of them get "
+        "wrong alike (rigid frameworks, open metal sites, relaxed geometry) is in none. Uptakes under the other models "
+        "are estimated from their Henry coefficients unless the stage measured uptakes."
     )
 
 
@@ -228,8 +251,10 @@ def _two_lines(name: str, units: Mapping[str, str]) -> tuple[str, str]:
     return text, "\n".join(part for part in (conditions, unit) if part)
 
 
-def _row_html(entry: Ranked, first: Sequence[str], others: Sequence[str]) -> str:
-    low, high = entry.rank_interval
+def _row_html(entry: Ranked, first: Sequence[str], others: Sequence[str], distinction: Distinction) -> str:
+    under_models = model_rank_interval(distinction, entry.place) if len(distinction.models) > 1 else None
+    low, high = under_models or entry.rank_interval
+    group = safe(distinction.groups[entry.place - 1] if entry.place <= len(distinction.groups) else "")
     formula = safe(entry.candidate.structure.composition.reduced_formula)
     cells = [
         f'<td data-value="{entry.place}">{entry.place}</td>',
@@ -238,6 +263,7 @@ def _row_html(entry: Ranked, first: Sequence[str], others: Sequence[str]) -> str
         f'<td data-value="{entry.score:.6f}">{entry.score:.2f}{_interval_svg(entry)}</td>',
         f'<td data-value="{low + high}">{f"{low}–{high}" if low != high else low}</td>',
         *(_property_cell(entry, name, "") for name in first),
+        f'<td data-value="{group}">{group}</td>',
         f'<td data-value="{entry.front}">{entry.front}</td>',
         f'<td data-value="{entry.front_probability:.4f}">{percent(entry.front_probability)}</td>',
         f'<td data-value="{entry.top_probability:.4f}">{percent(entry.top_probability)}</td>',
@@ -250,7 +276,12 @@ def _row_html(entry: Ranked, first: Sequence[str], others: Sequence[str]) -> str
 def _property_cell(entry: Ranked, name: str, kind: str) -> str:
     found = entry.candidate.properties.get(name)
     value = "" if found is None or found.value is None else f"{found.value:.8g}"
-    return f'<td class="{kind}" data-value="{value}">{_quantity(found)}</td>'
+    return f'<td class="{kind}" data-value="{value}">{_quantity(found)}{_badge(found)}</td>'
+
+
+def _badge(found: Any) -> str:
+    """A word on figures that a laboratory gave."""
+    return '<span class="badge">measured</span>' if found is not None and found.fidelity == "measured" else ""
 
 
 def _interval_svg(entry: Ranked) -> str:
