@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from gen.crystals.conditions import parse_conditions
-from gen.crystals.generation import Generated, generate_crystals, symmetrize
+from gen.crystals.generation import Generated, generate_crystals, make_task, symmetrize
 from gen.crystals.sampling import SamplingConfig
 from gen.generator import Generator
 from gen.proposal import Proposal
@@ -18,7 +17,7 @@ class CrystalSettings(SamplingConfig):
     """What the `crystals` proposer may be told; the sampler's own settings are among them."""
 
     checkpoint: str = "crystals"  # shipped weights by name, or a checkpoint folder
-    conditions: dict[str, Any] = Field(default_factory=dict)  # num_atoms, chemical_system, composition
+    conditions: dict[str, Any] = Field(default_factory=dict)  # as `gen.crystals.conditions` describes
     symmetrize: bool = True  # impose the symmetry spglib finds, and give the primitive cell
     symprec: float = Field(default=0.1, gt=0)  # Å
 
@@ -37,9 +36,7 @@ class CrystalProposer:
         self.sampling = SamplingConfig(**{name: getattr(self.settings, name) for name in SamplingConfig.model_fields})
         self.model = Generator.from_pretrained(self.settings.checkpoint).model
         # refuse now what would otherwise fail at the first proposal
-        parse_conditions(
-            self.settings.conditions, self.model.elements, self.model.atom_counts, self.model.formula_units
-        )
+        make_task(self.model, self.settings.conditions, self.sampling)
 
     def propose(self, indices: range, seed: int) -> Iterator[Proposal]:
         """Yield one `Proposal` for each index, in order."""

@@ -19,12 +19,12 @@ def test_nothing_asked():
     conditions = parse(None)
     assert set(conditions.sizes) == {1, 2, 4, 5, 8, 16}
     assert conditions.species(8) == ()
-    assert conditions.allowed == tuple(range(8))
+    assert conditions.bounds.allowed == tuple(range(8))
 
 
 def test_chemical_system():
     conditions = parse({"chemical_system": "Li-P-S"})
-    assert conditions.allowed == conditions.required == (0, 3, 4)
+    assert conditions.bounds.allowed == tuple(conditions.bounds.lower) == (0, 3, 4)
     assert min(conditions.sizes) == 4  # three elements need three atoms, and no training crystal has three
 
 
