@@ -21,7 +21,9 @@ from gen.evaluation.novelty import MATCHER, unique_flags
 from potentials.config import Config
 from potentials.errors import InputError
 from potentials.potential import Potential, load_potential
-from potentials.relaxation import relax
+from potentials.relaxation import Relaxed, relax
+
+UPHILL = 1e-3  # eV/atom; a relaxation that ends higher than this above its start has failed
 
 
 class TwinConfig(Config):
@@ -106,10 +108,16 @@ def judge(
     return verdicts
 
 
-def _verdict(before: Structure, after: Any, table: HullTable) -> Verdict:
+def _verdict(before: Structure, after: Relaxed, table: HullTable) -> Verdict:
     if after.failure is not None or after.energy is None:
         reason = after.failure or "no energy"
         return Verdict(before, None, None, (), None, None, after.steps, False, reason)
+    if after.initial_energy is not None and after.energy > after.initial_energy + UPHILL * len(before):
+        # a step too long threw it into a worse basin: the crystal as given is the better answer
+        after = dataclasses.replace(
+            after, structure=before, energy=after.initial_energy, converged=False, volume_change=0.0
+        )
+    assert after.energy is not None  # neither branch leaves it out
     energy = after.energy / len(before)
     above = energy_above_hull(before.composition, energy, table)
     return Verdict(
