@@ -25,7 +25,7 @@ def distinction_html(ranking: Ranking, distinction: Distinction) -> str:
         f"<figcaption>{_places_caption(distinction)}</figcaption></figure><figure>"
         f"{_matrix_svg(entries, distinction)}"
         "<figcaption>Probability, in %, that the candidate of the row scores above that of the column. Green: better "
-        f"in at least {distinction.level:.0%} of the draws, red: worse, grey: not told apart.</figcaption></figure></div>"
+        f"in at least {distinction.level:.0%} of the draws, red: worse, grey: neither.</figcaption></figure></div>"
     )
 
 
