@@ -16,11 +16,13 @@ from gen.crystals.conditions import parse_conditions
 from gen.crystals.gate import geometry_fault
 from gen.crystals.inpainting import Fixed, Start, known_part, start_part, user_cell
 from gen.crystals.sampling import Sample, SamplingConfig, Task, draw_seed, sample_batch
-from gen.crystals.symmetry import niggli_cell, primitive_cell, space_group
+from gen.crystals.symmetry import Cell, niggli_cell, primitive_cell, space_group
 from potentials.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+HELD_SYMPREC = 0.01  # Å at which a crystal must have exactly the space group that was asked for
+BROKEN = ("condition", "symmetry")  # faults of crystals that are not what was asked for: always drawn again
 MAX_ATTEMPTS = 10  # at the shipped weights' fault rate, ten in a row never happen by chance
 
 
@@ -52,7 +54,8 @@ def generate_crystals(
     Structure i depends on (seed, i), the conditions and the settings alone, never on the batch it was in. A crystal
     that fails the geometry gate is returned with its fault, or drawn again with `resample_invalid` (at most
     `MAX_ATTEMPTS` times); one with a number that is not finite is always drawn again, since no structure can hold it,
-    and so is one that breaks a bound on its elements. The gate's counts go to the log.
+    and so is one that breaks a bound on its elements, or whose space group turned out higher than the one asked for.
+    The gate's counts go to the log.
 
     Args:
         fixed: part of a structure to complete; its sites come first, in their order and cell, and nothing is reduced.
@@ -81,7 +84,8 @@ def generate_crystals(
                         if fault is not None:
                             faults[fault.split(":")[0]] += 1
                         last = attempt + 1 == MAX_ATTEMPTS
-                        if fault is not None and not last and (resample_invalid or structure is None):
+                        unwanted = structure is None or (fault is not None and fault.startswith(BROKEN))
+                        if fault is not None and not last and (resample_invalid or unwanted):
                             again.append(sample.index)
                             continue
                         done[sample.index] = Generated(sample.index, structure, fault, attempt + 1)
@@ -150,8 +154,11 @@ def symmetrize(structure: Structure, symprec: float = 0.1) -> Structure:
     """Primitive cell with the symmetry spglib finds within `symprec` Å imposed on it.
 
     The properties gain `space_group` (international number) and `symprec`; a structure whose symmetry cannot be
-    determined comes back as it was, with `space_group` 1.
+    determined comes back as it was, with `space_group` 1. One generated in a given space group is symmetrised at
+    `HELD_SYMPREC`: at a wider tolerance it may look more symmetric than it was asked to be.
     """
+    if (structure.properties.get("conditions") or {}).get("space_group") is not None:
+        symprec = min(symprec, HELD_SYMPREC)
     numbers = np.array([site.specie.Z for site in structure])
     cell = (structure.lattice.matrix, structure.frac_coords, numbers)
     number = space_group(cell, symprec)
@@ -164,6 +171,15 @@ def symmetrize(structure: Structure, symprec: float = 0.1) -> Structure:
     return Structure(Lattice(lattice), symbols, frac, properties=properties)
 
 
+def _symmetry_fault(task: Task, cell: Cell) -> str | None:
+    """Why a crystal is not in the space group asked for: equal species on two orbits, or a relaxed coordinate."""
+    asked = task.conditions.space_group
+    found = None if asked is None else space_group(cell, HELD_SYMPREC)
+    if found == asked:
+        return None
+    return f"symmetry: space group {found} within {HELD_SYMPREC} Å, asked for {asked}"
+
+
 def _finish(
     sample: Sample, model: CrystalModel, seed: int, conditions: dict[str, Any], config: SamplingConfig, task: Task
 ) -> tuple[Structure | None, str | None]:
@@ -173,11 +189,9 @@ def _finish(
         return None, fault
     numbers = sample.numbers.numpy()
     broken = task.conditions.violation([model.elements.index(int(z)) for z in numbers])
-    if broken is not None:
-        return None, broken
     # the reduced cell has the shortest vectors, so only it shows every overlap
     reduced = niggli_cell((lattice, frac, numbers)) or (lattice, frac, numbers)
-    fault = fault or geometry_fault(reduced[1], reduced[0])
+    fault = broken or fault or geometry_fault(reduced[1], reduced[0]) or _symmetry_fault(task, reduced)
     order = np.arange(len(numbers))
     if task.known is not None:
         frac, lattice = user_cell(task.known, frac, lattice)
