@@ -15,10 +15,11 @@ import collections
 import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pymatgen.core import Composition, Element, Structure
 from tqdm import tqdm
@@ -26,9 +27,10 @@ from tqdm import tqdm
 from gen.crystals.config import DataConfig
 from gen.crystals.dataset import CrystalDataset, load_dataset
 from gen.evaluation.hull import TABLE, HullTable, energy_above_hull, is_element, make_table, write_table
-from potentials.atom_graph import AtomGraph, collate, make_graph
+from potentials.atom_graph import AtomGraph, collate, graph_from, make_graph
+from potentials.errors import SorbusError
 from potentials.files import data_root
-from potentials.potential import load_potential
+from potentials.potential import Potential, load_potential
 from potentials.relaxation import relax
 
 POTENTIAL = "chgnet-fast"
@@ -174,6 +176,41 @@ def relax_near_hull(folder: Path, stop: float, systems: Path | None) -> None:
         append(path, rows)
         bar.update(len(chunk))
     print(f"{len(queue)} left")
+
+
+def single_point_table(
+    potential: Potential, name: str, structures: Sequence[Structure], folder: Path, table: HullTable
+) -> HullTable:
+    """Reference energies by another potential, for the chemical systems of `structures` only.
+
+    The phases are those of `table` inside these systems, each at the geometry of its lowest crystal in the pool (ideal
+    metals where the pool has none). Energies are kept in `folder/points_<name>.jsonl` and not computed again.
+    """
+    systems = {frozenset(s.composition.get_el_amt_dict()) for s in structures}
+    wanted = {phase.formula for system in systems for phase in table.inside(system)}
+    path = folder / f"points_{name}.jsonl"
+    done = {row["formula"]: row["energy"] for row in read_lines(path).values()}
+    lowest: dict[str, tuple[float, str]] = {}
+    for key, row in read_lines(folder / "points.jsonl").items():
+        formula = Composition(row["formula"]).reduced_formula
+        if formula in wanted and row["energy"] < lowest.get(formula, (np.inf, ""))[0]:
+            lowest[formula] = (row["energy"], key)
+    keys = {key: formula for formula, (_, key) in lowest.items() if formula not in done}
+    graphs = [(keys[key], graph) for key, _, graph in pool(load_dataset(DataConfig())) if key in keys]
+    for symbol, structure in ideal_elements():
+        formula = Composition(symbol).reduced_formula
+        if formula in wanted and formula not in lowest and formula not in done:
+            graphs.append((formula, graph_from(structure)))
+    for formula, graph in tqdm(graphs, unit="phase", mininterval=10):
+        try:
+            energy = float(potential(collate([graph]), stress=False)["energy"][0]) / graph.num_nodes
+        except SorbusError:
+            continue  # an element it does not know: those systems have no hull
+        append(path, [{"key": formula, "formula": formula, "energy": energy}])
+        done[formula] = energy
+    rows = [(formula, energy, False, "") for formula, energy in done.items() if formula in wanted]
+    protocol = f"single points at the geometries of the pool, in {len(systems)} chemical systems only"
+    return make_table(rows, name, protocol, table.data_sha256)
 
 
 def _table(folder: Path) -> HullTable:
