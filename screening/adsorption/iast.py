@@ -60,7 +60,7 @@ def iast(isotherms: Sequence[Isotherm], partial_pressures: ArrayLike) -> Mixture
     partial = partial.reshape(-1, shape[-1])
     total = partial.sum(axis=1)
     present = partial > 0.0
-    at_total = np.stack([_spreading(isotherm, total, i) for i, isotherm in enumerate(isotherms)], axis=1)
+    at_total = np.stack([_spreading(isotherm, total) for isotherm in isotherms], axis=1)
     low = np.where(present, at_total, np.inf).min(axis=1)
     high = np.where(present, at_total, -np.inf).max(axis=1)
     psi = low.copy()
@@ -106,7 +106,7 @@ def reverse_iast(isotherms: Sequence[Isotherm], adsorbed_fractions: ArrayLike, p
     shape = x.shape
     x = x.reshape(-1, shape[-1])
     present = x > 0.0
-    at_total = np.stack([_spreading(isotherm, total, i) for i, isotherm in enumerate(isotherms)], axis=1)
+    at_total = np.stack([_spreading(isotherm, total) for isotherm in isotherms], axis=1)
     low = np.where(present, at_total, np.inf).min(axis=1)  # every p_i0 <= P here, so the sum is at most P
     high = np.where(present, at_total, -np.inf).max(axis=1)
     pure = np.repeat(total[:, None], shape[-1], axis=1)
@@ -156,9 +156,9 @@ def _each_loading(isotherms: Sequence[Isotherm], pure: Array) -> Array:
     return np.stack([isotherm.loading(pure[:, i]) for i, isotherm in enumerate(isotherms)], axis=1)
 
 
-def _spreading(isotherm: Isotherm, pressure: Array, index: int) -> Array:
-    value = isotherm.spreading_pressure(np.minimum(pressure, isotherm.largest_pressure))
-    return np.where(np.isfinite(value), value, isotherm.spreading_pressure(isotherm.largest_pressure * (1.0 - 1e-9)))
+def _spreading(isotherm: Isotherm, pressure: Array) -> Array:
+    """Spreading pressure at a pressure, or where the isotherm ends if that is below."""
+    return isotherm.spreading_pressure(np.minimum(pressure, isotherm.largest_pressure * (1.0 - 1e-12)))
 
 
 def _pure_pressures(isotherms: Sequence[Isotherm], psi: Array, guess: Array, present: NDArray[np.bool_]) -> Array:

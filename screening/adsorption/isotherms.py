@@ -19,6 +19,9 @@ from potentials.errors import InputError
 
 Array = NDArray[np.float64]
 
+_legendre = np.polynomial.legendre.leggauss(24)
+_NODES, _WEIGHTS = 0.5 * (_legendre[0] + 1.0), 0.5 * _legendre[1]  # on [0, 1]
+
 
 class Isotherm(Protocol):
     """What every model offers. Arrays of any shape in, the same shape out."""
@@ -145,14 +148,21 @@ class Toth:
         return self.saturation * u ** (1.0 / self.heterogeneity)
 
     def spreading_pressure(self, pressure: ArrayLike) -> Array:
-        """mol/kg; with u = x^t/(1 + x^t) the integral is q_s u^(1/t) 2F1(1, 1/t; 1 + 1/t; u)."""
-        u = self._share(pressure)
-        inverse = 1.0 / self.heterogeneity
-        # above x^t of about 1e12 u rounds to 1, where the hypergeometric function diverges; the rest is a logarithm
-        inside = np.minimum(u, 1.0 - 1e-12)
-        beyond = np.log(np.maximum(self._scaled(pressure), 1e-300) / 1e12)
-        closed = inside**inverse * hyp2f1(1.0, inverse, 1.0 + inverse, inside)
-        return self.saturation * (closed + np.where(u > inside, beyond * inverse, 0.0))
+        """mol/kg; with u = x^t/(1 + x^t) and a = 1/t the integral is q_s u^a 2F1(1, a; 1 + a; u).
+
+        Beyond u = 1/2, where the hypergeometric series loses its digits, its logarithm is taken out and the rest
+        integrated by Gauss and Legendre.
+        """
+        x = self._scaled(pressure)
+        u, a = x / (1.0 + x), 1.0 / self.heterogeneity
+        low = np.minimum(u, 0.5)
+        series = low**a * hyp2f1(1.0, a, 1.0 + a, low)
+        # a int s^(a-1)/(1-s) ds from 1/2 to u = a [-ln(1-u) + ln(1/2) - int (1 - s^(a-1))/(1-s) ds]
+        width = np.maximum(u - 0.5, 0.0)
+        s = 0.5 + width[..., None] * _NODES
+        rest = width * (-np.expm1((a - 1.0) * np.log(s)) / (1.0 - s) @ _WEIGHTS)
+        beyond = a * (np.log1p(x) + np.log(0.5) - rest)
+        return self.saturation * np.where(u > 0.5, series + beyond, series)
 
     def _scaled(self, pressure: ArrayLike) -> Array:
         return (self.affinity * np.asarray(pressure, dtype=float)) ** self.heterogeneity

@@ -25,6 +25,7 @@ from screening.adsorption.process import (
     working_capacity,
 )
 from screening.adsorption.recipe_run import (
+    MIN_POINTS,
     IsothermPoint,
     RecipeRun,
     RecipeSettings,
@@ -97,8 +98,10 @@ def _void_properties(run: RecipeRun) -> list[Property]:
 
 def _cycle_properties(host: Host, run: RecipeRun) -> list[Property]:
     recipe, feed = run.recipe, run.feed
+    if feed is None and not run.notes:
+        return []
     if feed is None:
-        reason = "; ".join(run.notes) or "the mixture was not measured"
+        reason = "; ".join(run.notes)
         return [Property(f"{recipe.prefix}_{recipe.target.lower()}_uptake", None, "mol/kg", None, recipe.title, reason)]
     prefix, how = recipe.prefix, f"{recipe.title}; {feed.method}"
     found = []
@@ -276,8 +279,9 @@ def require_objectives(settings: RecipeSettings) -> None:
     Raises:
         InputError: it needs isotherms, and none were asked for.
     """
-    needs = settings.mixtures == "iast" or settings.recipe.parasitic or settings.recipe.relative_humidity > 0.0
-    if needs and settings.isotherm_points < 3:
+    figures = settings.recipe.parasitic is not None or settings.recipe.relative_humidity > 0.0
+    needs = settings.mixtures == "iast" or (figures and settings.mixtures != "none")
+    if needs and settings.isotherm_points < MIN_POINTS:
         raise InputError(
             f"{settings.recipe.name} with mixtures={settings.mixtures} needs isotherms to fit, and "
             f"isotherm_points is {settings.isotherm_points}: ask for 4 or more"

@@ -37,8 +37,8 @@ class RecipeSettings(Config):
     conditions: str = "flue-gas"  # a recipe of `screening.adsorption.cycles`
     model: HostGuestModel = HostGuestModel()
     gases: tuple[str, ...] = ()  # Henry coefficients and isotherms of these besides the recipe's own gases
-    # At the two ends of the cycle: simulated, or predicted from pure-gas isotherms (moved in T by the heats)
-    mixtures: Literal["gcmc", "iast"] = "gcmc"
+    # At the two ends of the cycle: simulated, predicted from pure-gas isotherms (moved in T by the heats), or left out
+    mixtures: Literal["gcmc", "iast", "none"] = "gcmc"
     insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas
     heat_moves: int = Field(default=4_000, ge=200)  # moves of one molecule, a gas, for the zero-loading heat
     isotherm_points: int = Field(default=6, ge=0, le=60)  # a gas, at the temperature of adsorption; 0: none
@@ -124,13 +124,13 @@ def run_recipe(host: Host, settings: RecipeSettings, seed: int) -> RecipeRun:
     if settings.mixtures == "gcmc":
         feed = simulate(host, recipe.feed, settings, seed)
         regeneration = simulate(host, recipe.regeneration, settings, seed) if recipe.regeneration else None
-    elif all(name in fits for name in recipe.feed.mixture):
+    elif settings.mixtures == "iast" and all(name in fits for name in recipe.feed.mixture):
         try:
             feed = predict(host, recipe.feed, fits, henry, seed)
             regeneration = predict(host, recipe.regeneration, fits, henry, seed) if recipe.regeneration else None
         except InputError as error:
             notes.append(str(error))
-    else:
+    elif settings.mixtures == "iast":
         notes.append("the mixture cannot be predicted: every gas needs an isotherm that can be fitted")
     return RecipeRun(recipe, henry, pores, points, fits, feed, regeneration, tuple(notes))
 
