@@ -2,12 +2,12 @@
 
     python -m benchmarks.crystals_match --count 120 steps=50 quench_steps=0          # held-out crystals, for tuning
     python -m benchmarks.crystals_match --model perovskites --config configs/train/perovskites.yaml --samples 20
-    python -m benchmarks.crystals_match --test perov_5_test --model perovskites --samples 20 --record C1
+    python -m benchmarks.crystals_match --test perov_5_test --model perovskites --samples 20 --record C1 C1a C1b C1c
 
 Without `--test` the crystals are those held out of training (never a test split): sampler settings are chosen on them.
 With `--test` a test split is looked at. The reference's primitive cell (spglib, 0.01 Å) gives composition and atom
 count; a crystal with an element the model never saw counts as unmatched. The matching protocol is that of
-`gen.evaluation.matching`, printed with every figure. `--record ID` appends lines to results.jsonl.
+`gen.evaluation.matching`, printed with every figure. `--record IDS` appends lines to results.jsonl.
 """
 
 import argparse
@@ -82,9 +82,10 @@ def main() -> None:
     parser.add_argument("--model", default="crystals")
     parser.add_argument("--config", default="configs/train/crystals.yaml", help="whose held-out crystals")
     parser.add_argument("--test", help="a test source instead, e.g. perov_5_test")
-    parser.add_argument("--record", metavar="ID", help="append the ungated rate at 1 under this id, the rest with it")
+    parser.add_argument(
+        "--record", nargs="+", metavar="ID", help="ids of: rate at 1, the same gated, rate at k, RMSE at k; - for none"
+    )
     parser.add_argument("--name", default="", help="what the model is, for the record")
-    parser.add_argument("--letters", default="", help="suffixes: rate at 1 gated, rate at k, RMSE at k (e.g. abc)")
     parser.add_argument("--peer", help="what the rate is compared with")
     parser.add_argument("--peer-value", type=float)
     parser.add_argument("--note")
@@ -109,34 +110,33 @@ def main() -> None:
 
 def _record(matches: Matches, where: str, cost: int, model: CrystalModel, arguments: argparse.Namespace) -> None:
     settings = f", {' '.join(arguments.settings)}" if arguments.settings else ""
-    name = arguments.name or f"model {arguments.model}"
+    label = arguments.name or f"model {arguments.model}"
     shared = (
-        f"{name} ({model.provenance.get('epochs')} epochs) on a fixed random {len(matches.distances)} of {where}, "
+        f"{label} ({model.provenance.get('epochs')} epochs) on a fixed random {len(matches.distances)} of {where}, "
         f"{cost} network evaluations{settings}, {arguments.precision}; StructureMatcher(stol 0.5, angle_tol 10, "
         f"ltol 0.3) of each sample against its own reference"
     )
     digest = sha256_file(source_path(arguments.test)) if arguments.test else None
     k = arguments.samples
     gate = "gated: sample and reference pass distances > 0.5 Å and SMACT"
-    rows: list[tuple[str, float | None, str, str]] = [
-        ("", matches.rate(1, gated=False), "fraction", f"match rate at 1, ungated; {shared}")
-    ]
-    extra = [
+    rows: list[tuple[float | None, str, str]] = [
+        (matches.rate(1, gated=False), "fraction", f"match rate at 1, ungated; {shared}"),
         (matches.rate(1, gated=True), "fraction", f"match rate at 1, {gate}; {shared}"),
         (matches.rate(k, gated=False), "fraction", f"match rate at {k}, ungated; {shared}"),
         (matches.rmse(k, gated=False), "(V/N)^(1/3)", f"RMSE at {k}, matched pairs only, ungated; {shared}"),
     ]
-    rows += [(letter, *row) for letter, row in zip(arguments.letters, extra, strict=False) if letter != "-"]
-    for letter, value, unit, protocol in rows:
+    for position, (name, (value, unit, protocol)) in enumerate(zip(arguments.record, rows, strict=False)):
+        if name == "-":
+            continue
         if value is None:
-            print(f"{arguments.record}{letter}: nothing matched, no RMSE")
+            print(f"{name}: nothing matched, no RMSE")
             continue
         record(
-            id=arguments.record + letter,
+            id=name,
             value=value,
             unit=unit,
-            peer=arguments.peer if not letter else None,
-            peer_value=arguments.peer_value if not letter else None,
+            peer=arguments.peer if position == 0 else None,
+            peer_value=arguments.peer_value if position == 0 else None,
             protocol=protocol,
             data_sha256=digest,
             seed=arguments.seed,
