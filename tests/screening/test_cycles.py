@@ -11,10 +11,12 @@ def test_every_recipe_is_consistent(recipe):
     for state in (recipe.feed, recipe.regeneration):
         if state is not None:
             assert sum(state.mixture.values()) == pytest.approx(1.0)
-            assert state.pressure > 0 and 200 < state.temperature < 500
+            assert state.pressure > 0
+            assert 200 < state.temperature < 500
             assert recipe.target in state.mixture
     assert recipe.objectives
-    assert recipe.title and recipe.source
+    assert recipe.title
+    assert recipe.source
     assert sum(recipe.partial_pressure(gas) for gas in recipe.gases) == pytest.approx(recipe.feed.pressure)
     assert find_recipe(recipe.name) is recipe
 

@@ -1,5 +1,7 @@
 """Isotherm models: closed-form spreading pressures against quadrature, Henry limits, and what is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -44,7 +46,9 @@ WITH_LIMIT = [
 def test_spreading_pressure_is_the_integral_of_loading_over_pressure(isotherm, pressure):
     # in ln p, in pieces, so that the corners of straight lines fall on limits
     edges = np.log([1e-14, 1e-3, *(p for p in (1e3, 1e4, 1e5) if p < pressure), pressure])
-    parts = [quad(lambda x: float(isotherm.loading(np.exp(x))), a, b, limit=200)[0] for a, b in zip(edges, edges[1:])]
+    parts = [
+        quad(lambda x: float(isotherm.loading(np.exp(x))), a, b, limit=200)[0] for a, b in itertools.pairwise(edges)
+    ]
     assert float(isotherm.spreading_pressure(pressure)) == pytest.approx(sum(parts), rel=1e-5)
 
 
