@@ -111,7 +111,11 @@ def ideal_elements() -> Iterator[tuple[str, Structure]]:
         state = reference_states[number] if 0 < number < len(reference_states) else None
         if state and state.get("symmetry") in ("fcc", "bcc", "hcp", "diamond"):
             symbol = Element.from_Z(number).symbol
-            yield symbol, AseAtomsAdaptor.get_structure(bulk(symbol))
+            try:
+                atoms = bulk(symbol)
+            except ValueError:  # a listed structure with a basis of its own, such as alpha manganese
+                continue
+            yield symbol, AseAtomsAdaptor.get_structure(atoms)
 
 
 def elements(folder: Path) -> None:
