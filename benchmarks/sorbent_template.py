@@ -9,6 +9,7 @@ import argparse
 import time
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from pymatgen.core import Structure
@@ -17,12 +18,13 @@ from tqdm import tqdm
 from benchmarks.record import record
 from gen.sorbents.catalog import Catalog
 from gen.sorbents.library import load_net, pormake, pormake_version
-from gen.sorbents.recipe import Recipe
+from gen.sorbents.recipe import Recipe, RecipeSampler, recipe_imbalance
 from gen.sorbents.template import TemplateProposer, TemplateSettings
 from screening.candidate import Candidate, Evaluation
 from screening.pores import PoreSettings, evaluate_pores
 from screening.validity import ValiditySettings, evaluate_validity
 
+DRAWN = 2000  # recipes
 PASSES_CO2 = 3.3  # Å, kinetic diameter of CO2
 
 
@@ -71,10 +73,16 @@ def main() -> None:
         return
     protocol = (
         f"TemplateSettings defaults (at most 150 atoms in the primitive cell, every suitable net and metal), {n} "
-        f"proposals of seed {arguments.seed}, validity tests of screening/validity.py with their defaults"
+        f"proposals of seed {arguments.seed}, validity tests of screening/validity.py, charge balance among them"
     )
     peer = f"PORMAKE {pormake_version()} as it is, on the same recipes and primitive nets"
+    free = RecipeSampler(proposer.catalog, replace(proposer.sampler.choice, neutral=False))
+    rng = np.random.default_rng(arguments.seed)
+    drawn = [recipe for _ in range(DRAWN) if (recipe := free.draw(rng))]
+    balanced = 100.0 * sum(recipe_imbalance(recipe, proposer.catalog) is None for recipe in drawn) / len(drawn)
+    print(f"recipes drawn without regard to charge that would be neutral: {balanced:.1f} % of {len(drawn)}")
     rows = (
+        ("S8f", balanced, "% of recipes drawn without regard to charge that would be neutral", None),
         ("S8", shares["valid"], "% of built", plain),
         ("S8a", 100.0 * built / n, "% of proposed", None),
         ("S8b", 100.0 * counts["valid"] / n, "% of proposed", None),
@@ -121,7 +129,7 @@ def _failure_kind(failure: str) -> str:
 def _judge(structure: Structure | None) -> Evaluation:
     if structure is None:
         return Evaluation(rejected="not built")
-    return evaluate_validity(Candidate("", 0, structure, {}), ValiditySettings(), 0)
+    return evaluate_validity(Candidate("", 0, structure, {}), ValiditySettings(unbalanced="reject"), 0)
 
 
 def _kind(verdict: Evaluation) -> str:
@@ -131,6 +139,8 @@ def _kind(verdict: Evaluation) -> str:
         return "valid"
     kinds = {
         "overlap": "overlap",
+        "oxidation state": "charges do not balance",
+        "formal charge": "charges do not balance",
         "apart": "overlap (gate)",
         "on one site": "overlap (gate)",
         "above": "over-coordinated",

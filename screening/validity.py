@@ -16,6 +16,7 @@ from potentials.config import Config
 from potentials.gate import geometry_fault
 from screening.bonds import BondGraph, Component, bond_graph, components, is_metal, neighbour_counts
 from screening.candidate import Candidate, Evaluation, Property
+from screening.charge_balance import charge_balance
 
 # Nonmetal neighbours an atom can have at most; bonds to metals are not counted, since a carboxylate carbon
 # lies within bonding distance of large cations. Boron cages share hydrogens and carbons.
@@ -29,6 +30,8 @@ class ValiditySettings(Config):
     kind: Literal["framework", "crystal"] = "framework"
     min_distance_ratio: float = pydantic.Field(default=0.75, gt=0, lt=1)  # of the sum of covalent radii
     min_dimension: int = pydantic.Field(default=3, ge=0, le=3)  # frameworks: in which bonds run on for ever
+    # frameworks whose metals cannot balance the formal charge of the ligands (`screening.charge_balance`)
+    unbalanced: Literal["report", "reject"] = "report"
     min_density: float = pydantic.Field(default=0.1, ge=0)  # g/cm^3; the lightest known MOF has 0.12
     max_density: float = pydantic.Field(default=25.0, gt=0)  # g/cm^3; osmium has 22.6
 
@@ -37,7 +40,8 @@ def evaluate_validity(candidate: Candidate, settings: ValiditySettings, seed: in
     """Run every test; the first that fails gives the reason for rejection.
 
     Properties: `valid` (bool), `density_g_cm3`, `min_distance_ratio`, `has_metal` (bool) and, for frameworks,
-    `framework_dimension` (0-3, of the largest bonded part) and `framework_nets` (interpenetrating parts).
+    `framework_dimension` (0-3, of the largest bonded part), `framework_nets` (interpenetrating parts),
+    `charge_balanced` (bool) and `mean_oxidation_state` (that the metals would need).
     Nothing is random; `seed` is not used.
     """
     structure = candidate.structure
@@ -60,6 +64,12 @@ def evaluate_validity(candidate: Candidate, settings: ValiditySettings, seed: in
         rule = "rank of the lattice translations its bonds close on, bonded within 1.25 covalent radii"
         properties.append(Property("framework_dimension", float(max(p.dimension for p in parts)), "", method=rule))
         properties.append(Property("framework_nets", float(nets), "", method=rule))
+        balance = charge_balance(graph)
+        counted = "unpaired valences of nonmetals as charges, metals in known oxidation states"
+        properties.append(
+            Property("charge_balanced", float(balance.balanced), "bool", method=counted, note=balance.fault or "")
+        )
+        properties.append(Property("mean_oxidation_state", balance.mean_oxidation_state, "", method=counted))
     return Evaluation(tuple(properties), rejected=reason)
 
 
@@ -77,6 +87,8 @@ def _tests(settings: ValiditySettings) -> list[_Test]:
             lambda structure, graph, parts: floating_fault(graph, parts),
             lambda structure, graph, parts: dimension_fault(parts, settings.min_dimension),
         ]
+        if settings.unbalanced == "reject":
+            tests.append(lambda structure, graph, parts: charge_balance(graph).fault)
     return tests
 
 

@@ -25,6 +25,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from gen.sorbents.block_charge import block_charge, metal_counts
 from gen.sorbents.library import (
     anchor_atoms,
     block_metals,
@@ -99,7 +100,7 @@ def geometry_key(directions: np.ndarray) -> str:
 
 
 def describe_blocks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Connection points, atoms (connection points not counted), metals and anchors of each well-formed block.
+    """Connection points, atoms (connection points not counted), metals, formal charge and anchors of each sound block.
 
     A block is left out when a connection point is not bonded to exactly one atom, carbon or nitrogen (what it
     would be joined to is a matter of guessing), and when its own atoms overlap.
@@ -114,6 +115,8 @@ def describe_blocks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
             "connections": int(block.n_connection_points),
             "atoms": int(block.n_atoms - block.n_connection_points),
             "metals": list(block_metals(block)),
+            "metal_counts": metal_counts(block),
+            "charge": block_charge(block, anchor_atoms(block)),
             "anchors": sorted({symbols[0] for symbols in anchors}),
         }
     return described

@@ -17,6 +17,8 @@ class Block:
     atoms: int  # connection points not counted
     metals: tuple[str, ...]  # symbols, sorted; () for an organic block
     anchors: tuple[str, ...]  # elements that bond to the neighbouring block: C, N or both
+    charge: int  # formal, e, of the nonmetal atoms once every connection point is bonded
+    metal_counts: Mapping[str, int]  # atoms of each metal
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,15 @@ def load_catalog() -> Catalog:
     packed = resources.files("gen.sorbents").joinpath("catalog.json.gz").read_bytes()
     table = json.loads(gzip.decompress(packed))
     blocks = {
-        name: Block(name, entry["connections"], entry["atoms"], tuple(entry["metals"]), tuple(entry["anchors"]))
+        name: Block(
+            name=name,
+            connections=entry["connections"],
+            atoms=entry["atoms"],
+            metals=tuple(entry["metals"]),
+            anchors=tuple(entry["anchors"]),
+            charge=entry["charge"],
+            metal_counts=entry["metal_counts"],
+        )
         for name, entry in table["blocks"].items()
     }
     fits = [

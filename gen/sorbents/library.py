@@ -19,6 +19,7 @@ from ase.data import covalent_radii
 from pymatgen.core import Element
 from pymatgen.symmetry.groups import SpaceGroup
 
+from gen.sorbents.block_charge import complete_oxygens
 from potentials.errors import InputError
 
 NET_SYMPREC = 1e-3  # edge lengths; coordinates in the net files have four or five decimals
@@ -135,7 +136,8 @@ def load_block(name: str) -> Any:
     """The building block as a PORMAKE `BuildingBlock`; connection points are atoms `X`. Copy before moving it.
 
     Each connection point is put one covalent radius from the atom it belongs to, along the library's own
-    direction, so that two joined blocks are one bond length apart (the library has 0.5 to 1.3 Å).
+    direction, so that two joined blocks are one bond length apart (the library has 0.5 to 1.3 Å). Nodes get the
+    hydrogens their crystal structures lack (`gen.sorbents.block_charge`).
 
     Raises:
         InputError: no such block.
@@ -151,6 +153,7 @@ def load_block(name: str) -> Any:
             bond = positions[point] - positions[anchors[0]]
             radius = covalent_radii[block.atoms.numbers[anchors[0]]]
             positions[point] = positions[anchors[0]] + bond / np.linalg.norm(bond) * radius
+    complete_oxygens(block, anchor_atoms(block))
     return block
 
 

@@ -1,12 +1,14 @@
 """A recipe names what a framework is made of: a net, a block for each node class, a linker for each edge class."""
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from gen.sorbents.catalog import Block, Catalog, EdgeSlot, Net
+from gen.sorbents.formal_charge import balance_fault
 
 # Nets that most synthesised frameworks have (RCSR; O'Keeffe et al., Acc. Chem. Res. 2008, 41, 1782; Chen et al.,
 # Chem. Rev. 2014, 114, 1343), with a weight for how common they are. Others are drawn too, less often.
@@ -44,6 +46,7 @@ class Choice:
     cofs: bool  # frameworks with organic nodes alone
     max_atoms: int
     rmsd_limit: float
+    neutral: bool = True  # only frameworks whose metals can balance the formal charge of the ligands
 
 
 def atom_count(recipe: Recipe, catalog: Catalog) -> int:
@@ -60,6 +63,22 @@ def recipe_metals(recipe: Recipe, catalog: Catalog) -> tuple[str, ...]:
     """Metals of a recipe, sorted."""
     names = [*recipe.nodes, *(edge for edge in recipe.edges if edge)]
     return tuple(sorted({metal for name in names for metal in catalog.blocks[name].metals}))
+
+
+def recipe_imbalance(recipe: Recipe, catalog: Catalog) -> str | None:
+    """Why the framework of a recipe cannot be neutral, in one sentence; None when it can.
+
+    Formal charges of blocks add up because blocks join by single bonds. PORMAKE's nodes come from crystal structures
+    whose counterions were removed, so that many are cations with neutral ligands.
+    """
+    net = catalog.nets[recipe.net]
+    parts = [(slot.count, catalog.blocks[name]) for slot, name in zip(net.nodes, recipe.nodes, strict=True)]
+    parts += [(slot.count, catalog.blocks[name]) for slot, name in zip(net.edges, recipe.edges, strict=True) if name]
+    metals: Counter[str] = Counter()
+    for count, block in parts:
+        for metal, atoms in block.metal_counts.items():
+            metals[metal] += count * atoms
+    return balance_fault(sum(count * block.charge for count, block in parts), metals)
 
 
 def recipe_rmsd(recipe: Recipe, catalog: Catalog) -> float:
@@ -90,7 +109,13 @@ class RecipeSampler:
         self._weights = uniform
 
     def draw(self, rng: np.random.Generator) -> Recipe | None:
-        """One recipe, or None when the parts drawn cannot be joined within the limits."""
+        """One recipe, or None when the parts drawn cannot be joined within the limits, or would not be neutral."""
+        recipe = self._draw(rng)
+        if recipe is not None and self.choice.neutral and recipe_imbalance(recipe, self.catalog):
+            return None
+        return recipe
+
+    def _draw(self, rng: np.random.Generator) -> Recipe | None:
         name = self.nets[rng.choice(len(self.nets), p=self._weights)]
         net = self.catalog.nets[name]
         patterns = self._patterns[name]

@@ -14,7 +14,7 @@ from gen.sorbents.recipe import Choice, Recipe, RecipeSampler, atom_count, recip
 from potentials.config import Config
 from potentials.errors import InputError
 
-DRAWS = 20  # attempts at a recipe within one proposal before it is reported as a failure
+DRAWS = 60  # attempts at a recipe within one proposal before it is reported as a failure
 
 
 class TemplateSettings(Config):
@@ -24,6 +24,7 @@ class TemplateSettings(Config):
     metals: tuple[str, ...] = ()  # element symbols; () for every metal of the library
     mofs: bool = True  # frameworks with metal nodes
     cofs: bool = False  # frameworks with organic nodes alone
+    neutral: bool = True  # formal charges of ligands and known oxidation states of metals must balance
     max_atoms: int = pydantic.Field(default=150, ge=20, le=1000)  # in the primitive cell
     max_rmsd: float = pydantic.Field(default=0.3, gt=0.0, le=0.3)  # of unit directions, block against net
     max_gap: float = pydantic.Field(default=0.4, gt=0.0)  # Å between connection points that should coincide
@@ -49,6 +50,7 @@ class TemplateProposer:
             cofs=self.settings.cofs,
             max_atoms=self.settings.max_atoms,
             rmsd_limit=self.settings.max_rmsd,
+            neutral=self.settings.neutral,
         )
         self.sampler = RecipeSampler(self.catalog, choice)
         if not self.sampler.nets:
