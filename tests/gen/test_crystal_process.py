@@ -2,13 +2,17 @@
 
 import pytest
 import torch
+from crystal_samples import dataset
+from safetensors.torch import load_file
 
+from gen.crystals.checkpoint import read_model
 from gen.crystals.config import SIZES, CrystalTrainingConfig, NetworkConfig, ProcessConfig
 from gen.crystals.diffusion_process import DiffusionProcess
 from gen.crystals.lattice import decode, fit_scale
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import CleanCrystals, Geometry
 from gen.crystals.processes import KINDS, make_process
+from gen.crystals.training import train_crystals
 from gen.diffusion import absorbing, wrapped_normal
 from potentials.config import parse_config
 from potentials.errors import InputError
@@ -228,3 +232,36 @@ def test_sizes_by_name_and_process_by_name():
         network = CrystalNetwork(parse_config(NetworkConfig, {"size": name}, "test"), 80)
         weights[name] = sum(p.numel() for p in network.parameters())
     assert 0.5e6 < weights["nano"] < 0.65e6 < 2e6 < weights["small"] < 4e6 < 9e6 < weights["base"] < 15e6
+
+
+class Interrupted(Exception):
+    """Stands for a kill signal between two updates."""
+
+
+class Interrupter:
+    """A tracker that stops the run at an update."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def log(self, data: dict[str, float], step: int) -> None:
+        if step == self.at:
+            raise Interrupted
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_interrupted_training_resumes_bit_for_bit(tmp_path, kind):
+    def config(name: str) -> CrystalTrainingConfig:
+        network = {"channels": 16, "edge_channels": 12, "layers": 1, "lattice_outputs": 9 if kind == "diffcsp" else 6}
+        train = {"epochs": 3, "batch_size": 8, "warmup_steps": 2, "log_every": 1, "checkpoint_seconds": 1e-6}
+        values = {"out": str(tmp_path / name), "network": network, "process": kind, "train": train}
+        return parse_config(CrystalTrainingConfig, values, "test")
+
+    whole = train_crystals(config("whole"), dataset=dataset())
+    with pytest.raises(Interrupted):
+        train_crystals(config("stopped"), dataset=dataset(), tracker=Interrupter(at=4))
+    resumed = train_crystals(config("stopped"), dataset=dataset())
+    for name in ("state.safetensors", "model.safetensors"):
+        expected, found = load_file(whole / name), load_file(resumed / name)
+        assert all(torch.equal(expected[key], found[key]) for key in expected), name
+    assert read_model(resumed).process.config.kind == kind
