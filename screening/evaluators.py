@@ -67,6 +67,13 @@ EVALUATORS: Mapping[str, Evaluator] = {
             needs=("raspalib",),
         ),
         Evaluator(
+            "process",
+            "screening.adsorption.process_evaluator:evaluate_process",
+            "screening.adsorption.process_evaluator:RecipeSettings",
+            "dear",
+            needs=("raspalib",),
+        ),
+        Evaluator(
             "ensemble",
             "screening.adsorption.ensemble:evaluate_ensemble",
             "screening.adsorption.ensemble:EnsembleSettings",

@@ -14,7 +14,8 @@ LEVEL = 0.90  # of every interval
 _CHUNK = 1_000_000  # numbers handled at a time
 
 # Words in the name of a property that cannot be negative; its error is taken as log-normal.
-POSITIVE = ("uptake", "selectivity", "henry", "pld", "lcd", "surface", "void", "volume", "density")
+POSITIVE = ("uptake", "selectivity", "henry", "pld", "lcd", "surface", "void", "volume", "density", "parasitic")
+SIGNED = ("excess",)  # words that take that back: an excess uptake is negative where the gas outside is denser
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Spread:
 
 def is_positive(name: str) -> bool:
     """Whether a property is one that physics keeps from being negative, by its name."""
-    return any(word in name.lower() for word in POSITIVE)
+    lowered = name.lower()
+    return any(word in lowered for word in POSITIVE) and not any(word in lowered for word in SIGNED)
 
 
 def draw_values(

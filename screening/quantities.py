@@ -4,7 +4,7 @@ import math
 import re
 
 _SYMBOLS = {"co2": "CO2", "n2": "N2", "h2o": "H2O", "ch4": "CH4", "o2": "O2", "h2": "H2", "ar": "Ar"}
-_CAPITALS = {"pld", "lcd", "vsa", "tsa", "psa", "dac", "rmsd"}
+_CAPITALS = {"pld", "lcd", "vsa", "tsa", "psa", "dac", "rmsd", "tpsa", "aps"}
 _UNIT_ENDING = re.compile(r"_(angstrom|g_cm3|m2_g|m2_cm3|ev_atom|kj_mol)$")  # the unit stands beside the label
 _CONDITION = re.compile(r"([0-9.]+)(K|bar|Pa|kPa|mbar|ppm)")
 
