@@ -23,7 +23,7 @@ class EnsembleSettings(Config):
     """The models, and what is measured with each."""
 
     model: HostGuestModel = HostGuestModel()  # cut-off and truncation of all; its own figures are not measured again
-    force_fields: tuple[str, ...] = Field(default=("uff-trappe", "dreiding-trappe"), min_length=1)
+    force_fields: tuple[str, ...] = Field(default=("uff-trappe", "dreiding-uff-trappe"), min_length=1)
     charges: tuple[str, ...] = Field(default=("environment", "eqeq"), min_length=1)
     # "henry": Widom insertion, seconds a member. "uptake": the whole of the uptake stage again, minutes a member.
     measure: Literal["henry", "uptake"] = "henry"

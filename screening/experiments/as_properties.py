@@ -39,7 +39,7 @@ def measured_properties(measurements: Sequence[Measurement], computed: Mapping[s
         if uptake:
             pressure = float(uptake[2]) * 1e5
             figures = [
-                (q, _error_at(i, pressure), i.source)
+                (q, _error_at(i, pressure, q), i.source)
                 for i in _fitting(isotherms, uptake[1], float(uptake[3]))
                 if (q := loading_at(i, pressure)) is not None
             ]
@@ -88,12 +88,13 @@ def _fitting(isotherms: Sequence[MeasuredIsotherm], gas: str, kelvin: float) -> 
     return [i for i in isotherms if i.gas.lower() == gas and abs(i.temperature - kelvin) <= SAME_TEMPERATURE]
 
 
-def _error_at(isotherm: MeasuredIsotherm, pressure: float) -> float | None:
+def _error_at(isotherm: MeasuredIsotherm, pressure: float, loading: float) -> float | None:
+    """The relative error of the nearest point, carried to `loading`."""
     if isotherm.loading_std is None:
         return None
     near = int(np.abs(isotherm.pressure - pressure).argmin())
-    std = float(isotherm.loading_std[near])
-    return std if math.isfinite(std) and std >= 0 else None
+    std, point = float(isotherm.loading_std[near]), float(isotherm.loading[near])
+    return std / point * loading if math.isfinite(std) and std >= 0 and point > 0 else None
 
 
 def _property(name: str, figures: Sequence[Figure], unit: str, how: str, note: str) -> Property:

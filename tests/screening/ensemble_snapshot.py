@@ -29,9 +29,7 @@ def ensemble_snapshot(scatter: float = 0.35, measured: bool = True) -> Snapshot:
     return replace(snapshot, rows=tuple(rows))
 
 
-def with_members(
-    candidate: Candidate, shifts: dict[str, float], scatter: float, rng: np.random.Generator
-) -> Candidate:
+def with_members(candidate: Candidate, shifts: dict[str, float], scatter: float, rng: np.random.Generator) -> Candidate:
     """The candidate with Henry coefficients, its own and each member's."""
     uptake = candidate.properties["co2_uptake_0.15bar_298K"].value or 1.0
     own = {"co2": 1.4 * uptake / 15_000.0, "n2": 0.05 * uptake / 15_000.0}
