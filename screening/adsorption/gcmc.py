@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -10,27 +11,43 @@ from pymatgen.core import Structure
 
 from potentials.config import Config
 from potentials.errors import InputError
+from screening.adsorption.blocking import describe_pockets
 from screening.adsorption.equation_of_state import peng_robinson
+from screening.adsorption.equilibration import (
+    Equilibrium,
+    after,
+    detect_equilibrium,
+    mean_and_error,
+    statistical_inefficiency,
+)
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
 from screening.adsorption.gases import find_gas
 from screening.adsorption.raspa import (
-    BLOCKS,
+    ENERGY_EVERY,
     KJ_PER_MOL_PER_KELVIN,
+    Trace,
     build_system,
     load_raspalib,
-    run_monte_carlo,
-    standard_error,
+    sample_grand_canonical,
 )
 from screening.adsorption.seeds import derive_seed
 
+_MOST_BLOCKS, _FEWEST_BLOCKS = 20, 5  # of a run, for the error of its heats
+_WORST_HEAT = 20.0  # kJ/mol; a larger error is no measurement
+
 
 class GcmcSettings(Config):
-    """Protocol of one grand-canonical run; a cycle is max(20, adsorbed molecules) moves."""
+    """Protocol of one grand-canonical run; a cycle is max(20, adsorbed molecules) moves.
+
+    What is discarded as equilibration is detected, not set: `equilibration_cycles` only make the first run longer.
+    """
 
     model: HostGuestModel = HostGuestModel()
-    equilibration_cycles: int = Field(default=400, ge=0)  # discarded
-    production_cycles: int = Field(default=1000, ge=10)
+    equilibration_cycles: int = Field(default=400, ge=0)  # allowed for
+    production_cycles: int = Field(default=1000, ge=10)  # asked for; with the above, the length of the first run
+    independent_samples: float = Field(default=20.0, ge=1.0)  # a run with fewer goes on, by half its first length
+    longest: float = Field(default=3.0, ge=1.0)  # times its first length a run may grow to
     ideal_gas: bool = False  # True: fugacity = pressure, to compare with figures given that way
 
 
@@ -55,6 +72,10 @@ class UptakeResult:
     pressure: float  # Pa
     components: tuple[ComponentUptake, ...]
     method: str
+    cycles: int = 0  # run, all told
+    discarded: int = 0  # of these, as equilibration
+    independent_samples: float = 0.0  # in the rest
+    note: str = ""  # a warning on the figures, when there is one
 
     def __getitem__(self, gas: str) -> ComponentUptake:
         return next(component for component in self.components if component.gas.lower() == gas.lower())
@@ -71,10 +92,10 @@ def gcmc_uptake(
 ) -> UptakeResult:
     """Absolute loading of every gas of a mixture in a rigid framework.
 
-    Fugacities by Peng-Robinson (`equation_of_state.py`). Equilibration cycles are discarded; errors come from
-    block averages over production. Heats from the fluctuations of energy and number (D. Nicholson,
-    N. G. Parsonage, Computer Simulation and the Statistical Mechanics of Adsorption, 1982), which need loaded
-    pores: where numbers fluctuate too little, the heat is None.
+    Fugacities by Peng-Robinson (`equation_of_state.py`). Equilibration is detected and discarded, a run with too few
+    independent samples goes on, and errors take the autocorrelation into account (`equilibration.py`). Heats from
+    the fluctuations of energy and number (D. Nicholson, N. G. Parsonage, Computer Simulation and the Statistical
+    Mechanics of Adsorption, 1982), which need loaded pores: where numbers fluctuate too little, the heat is None.
 
     Args:
         structure: ordered periodic framework; a site property `charge` (e) is used as given.
@@ -110,60 +131,118 @@ def uptake_of_host(
     coefficients = [1.0] * len(gases) if settings.ideal_gas else list(state.fugacity_coefficients)
     raspalib = load_raspalib()
     rotation = 0.2 if any(len(gas.sites) > 1 for gas in gases) else 0.0
-    system = run_monte_carlo(
-        build_system(
-            host,
-            gases,
-            temperature=temperature,
-            pressure=pressure,
-            fugacity_coefficients=coefficients,
-            mole_fractions=fractions,
-            moves=raspalib.MCMoveProbabilities(
-                translation_probability=0.2,
-                rotation_probability=rotation,
-                reinsertion_cbmc_probability=0.2,
-                swap_cbmc_probability=0.4,
-            ),
-            molecules=[0] * len(gases),
+    system = build_system(
+        host,
+        gases,
+        temperature=temperature,
+        pressure=pressure,
+        fugacity_coefficients=coefficients,
+        mole_fractions=fractions,
+        moves=raspalib.MCMoveProbabilities(
+            translation_probability=0.2,
+            rotation_probability=rotation,
+            reinsertion_cbmc_probability=0.2,
+            swap_cbmc_probability=0.4,
         ),
-        cycles=settings.production_cycles,
-        equilibration_cycles=settings.equilibration_cycles,
-        seed=derive_seed(seed, "gcmc", sorted(mixture.items()), pressure, temperature),
+        molecules=[0] * len(gases),
     )
-    loading, loading_interval = system.average_loadings.result()
+    trace, found = _run_to_equilibrium(
+        system, settings, derive_seed(seed, "gcmc", sorted(mixture.items()), pressure, temperature)
+    )
+    numbers, energies = after(trace.numbers, found.start), after(trace.energies, found.start)
     box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
-    enthalpies = system.average_enthalpies_of_adsorption.result()
+    heats = _heats(trace.numbers[ENERGY_EVERY - 1 :: ENERGY_EVERY][-len(energies) :], energies, temperature)
     components = []
     for index, (gas, fraction, coefficient) in enumerate(zip(gases, fractions, coefficients, strict=True)):
-        heat, heat_std = _heat(enthalpies, index)
+        mean, error = mean_and_error(numbers[:, index])
+        heat, heat_std = heats[index]
         components.append(
             ComponentUptake(
                 gas=gas.name,
                 mole_fraction=fraction,
                 fugacity=fraction * coefficient * pressure,
-                uptake=loading.number_of_molecules[index] / box_mass,
-                uptake_std=standard_error(loading_interval.number_of_molecules[index]) / box_mass,
+                uptake=mean / box_mass,
+                uptake_std=error / box_mass,
                 heat=heat,
                 heat_std=heat_std,
             )
         )
     fugacity = "ideal gas" if settings.ideal_gas else "Peng-Robinson"
+    cycles, discarded = len(trace.numbers), len(trace.numbers) - len(numbers)
+    note = ""
+    if not found.enough(settings.independent_samples):
+        note = (
+            f"only {found.samples:.0f} independent samples in {cycles} cycles, {discarded} of them equilibration: "
+            "the errors are lower bounds"
+        )
     return UptakeResult(
         temperature=temperature,
         pressure=pressure,
         components=tuple(components),
-        method=f"RASPA3 GCMC, absolute loading, {fugacity} fugacity, {settings.equilibration_cycles} + "
-        f"{settings.production_cycles} cycles, {BLOCKS} blocks; {host.method}",
+        method=f"RASPA3 GCMC, absolute loading, {fugacity} fugacity, {cycles} cycles, {discarded} of them discarded as "
+        f"equilibration (detected), {found.samples:.0f} independent samples; {host.method}; "
+        f"{describe_pockets(host, gases)}",
+        cycles=cycles,
+        discarded=discarded,
+        independent_samples=found.samples,
+        note=note,
     )
 
 
-def _heat(enthalpies: list[tuple[float, float]], index: int) -> tuple[float | None, float | None]:
-    """(heat, standard error) in kJ/mol of a component from raspalib's enthalpies (K), None when not resolved."""
-    if index >= len(enthalpies):
-        return None, None
-    enthalpy, interval = enthalpies[index]
-    heat, heat_std = -enthalpy * KJ_PER_MOL_PER_KELVIN, standard_error(interval) * KJ_PER_MOL_PER_KELVIN
+def _run_to_equilibrium(system: Any, settings: GcmcSettings, seed: int) -> tuple[Trace, Equilibrium]:
+    """Run until enough independent samples lie beyond the detected equilibration, or as long as a run may be."""
+    first = _multiple(settings.equilibration_cycles + settings.production_cycles)
+    most = _multiple(int(first * settings.longest))
+    system, trace = sample_grand_canonical(system, cycles=first, seed=seed)
+    while True:
+        state = detect_equilibrium([*trace.numbers.T, trace.energies])
+        left = most - len(trace.numbers)
+        if state.enough(settings.independent_samples) or left <= 0:
+            return trace, state
+        cycles = min(_multiple(first // 2), left)
+        system, more = sample_grand_canonical(system, cycles=cycles, seed=derive_seed(seed, len(trace.numbers)))
+        trace = trace.then(more)
+
+
+def _multiple(cycles: int) -> int:
+    return -(-cycles // ENERGY_EVERY) * ENERGY_EVERY
+
+
+def _heats(numbers: np.ndarray, energies: np.ndarray, temperature: float) -> list[tuple[float | None, float | None]]:
+    """(heat, standard error) in kJ/mol of every component, None where numbers fluctuate too little to tell.
+
+    q_i = R T - d<U>/d<N_i>, the derivative from the covariances of energy and numbers; errors by the jackknife
+    over blocks of the run, each longer than the correlation.
+
+    Args:
+        numbers: [m, components] molecules in the box.
+        energies: [m] K, at the same cycles.
+        temperature: K.
+    """
+    count = numbers.shape[1]
+    nothing: list[tuple[float | None, float | None]] = [(None, None)] * count
+    longest = max(map(statistical_inefficiency, (*numbers.T, energies)), default=1.0)
+    blocks = int(min(_MOST_BLOCKS, len(energies) / (2.0 * longest)))
+    whole = _slopes(numbers, energies)
+    if blocks < _FEWEST_BLOCKS or whole is None:
+        return nothing
+    owner = np.arange(len(energies)) * blocks // len(energies)
+    without = [_slopes(numbers[owner != block], energies[owner != block]) for block in range(blocks)]
+    if any(slopes is None for slopes in without):
+        return nothing
+    spread = np.sqrt((blocks - 1.0) * np.var(np.array(without), axis=0))
+    heats = (temperature - whole) * KJ_PER_MOL_PER_KELVIN
+    errors = spread * KJ_PER_MOL_PER_KELVIN
     # an error of tens of kJ/mol is a singular fluctuation matrix, not a measurement
-    if not (np.isfinite(heat) and np.isfinite(heat_std)) or heat_std > 20.0 or heat_std == 0.0:
-        return None, None
-    return heat, heat_std
+    return [
+        (float(q), float(e)) if 0.0 < e <= _WORST_HEAT else (None, None) for q, e in zip(heats, errors, strict=True)
+    ]
+
+
+def _slopes(numbers: np.ndarray, energies: np.ndarray) -> np.ndarray | None:
+    """d<U>/d<N_i> [components], K; None when the numbers do not fluctuate independently."""
+    away, excess = numbers - numbers.mean(axis=0), energies - energies.mean()
+    covariance = away.T @ away / len(away)
+    if np.linalg.matrix_rank(covariance, tol=1e-9) < len(covariance):
+        return None
+    return np.asarray(np.linalg.solve(covariance, away.T @ excess / len(away)))

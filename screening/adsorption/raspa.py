@@ -6,7 +6,8 @@ Facts about raspalib 3.1.0 that this file takes care of, each held by a test:
   * the atoms of component i must carry `component_id=i`, or a mixture aborts;
   * the partial pressure of each of n components is external pressure / n times its fugacity coefficient;
   * reported errors are 95 % confidence intervals from Student's t over the blocks;
-  * energies and enthalpies come in kelvin;
+  * averages of energies come in kelvin, `compute_total_energies` in units of 10 J/mol;
+  * a system may be run on by a second `MonteCarlo`: its molecules stay, its own averages go on;
   * blocking pockets are fractions of the unit cell with a radius in Å, and turn away every molecule with an atom
     inside, in insertions and in moves.
 A compiled call cannot be interrupted from Python and aborts the process on an internal error: run untrusted
@@ -18,8 +19,10 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from scipy.stats import t as student_t
 
 from screening.adsorption.blocking import pocket_blocks
@@ -30,6 +33,8 @@ from screening.adsorption.gases import Gas
 BLOCKS = 10
 MOVES_PER_CYCLE = 20  # RASPA's floor: a cycle is max(20, molecules) moves
 KJ_PER_MOL_PER_KELVIN = GAS_CONSTANT / 1000.0
+KELVIN_PER_RASPA_ENERGY = 10.0 / GAS_CONSTANT  # of `compute_total_energies`, which speaks of 10 J/mol
+ENERGY_EVERY = 5  # cycles between two looks at the energy
 _NEVER = 2_000_000_000  # cycles between binary restart files, which we do not want
 
 
@@ -167,6 +172,52 @@ def run_monte_carlo(system: Any, *, cycles: int, equilibration_cycles: int, seed
     )
     simulation.run()
     return simulation.systems[0]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a grand-canonical run saw, cycle by cycle."""
+
+    numbers: np.ndarray  # [cycles, components] molecules in the box
+    energies: np.ndarray  # [cycles // ENERGY_EVERY] K, after every `ENERGY_EVERY`-th cycle
+
+    def then(self, more: "Trace") -> "Trace":
+        """This run and its continuation."""
+        return Trace(np.concatenate([self.numbers, more.numbers]), np.concatenate([self.energies, more.energies]))
+
+
+def sample_grand_canonical(system: Any, *, cycles: int, seed: int) -> tuple[Any, Trace]:
+    """Run a system on and watch it: the system after it, and its molecules and energy cycle by cycle.
+
+    Args:
+        system: from `build_system`, or as an earlier call returned it.
+        cycles: a multiple of `ENERGY_EVERY`.
+        seed: of this stretch.
+    """
+    raspalib = load_raspalib()
+    simulation = raspalib.MonteCarlo(
+        number_of_cycles=int(cycles),
+        number_of_initialization_cycles=0,
+        number_of_equilibration_cycles=0,
+        write_binary_restart_every=_NEVER,
+        print_every=_NEVER,
+        systems=[system],
+        random_seed=int(seed),
+        number_of_blocks=BLOCKS,
+        output_to_files=False,
+    )
+    numbers: list[list[int]] = []
+    energies: list[float] = []
+
+    def look() -> None:
+        state = simulation.systems[0]
+        numbers.append(list(state.number_of_molecules_per_component))
+        if len(numbers) % ENERGY_EVERY == 0:
+            energies.append(state.compute_total_energies().potential_energy() * KELVIN_PER_RASPA_ENERGY)
+
+    simulation.setup()
+    simulation.production(look, 1)
+    return simulation.systems[0], Trace(np.array(numbers), np.array(energies))
 
 
 def _blocking_pockets(host: Host, gas: Gas) -> list[tuple[float, float, float, float]]:

@@ -8,9 +8,11 @@ from pymatgen.core import Lattice, Structure
 from potentials.errors import InputError
 from screening.adsorption.equation_of_state import peng_robinson
 from screening.adsorption.force_fields import HostGuestModel
+from screening.adsorption.framework import prepare_host
 from screening.adsorption.gases import TRAPPE
 from screening.adsorption.gcmc import GcmcSettings, gcmc_uptake
 from screening.adsorption.henry import HenrySettings, henry_coefficient
+from screening.adsorption.raspa import ENERGY_EVERY, build_system, load_raspalib, sample_grand_canonical
 
 MODEL = HostGuestModel(charges="none")
 
@@ -82,3 +84,66 @@ def test_bad_mixtures_are_refused():
         gcmc_uptake(argon_lattice(), {"CO2": 0.5, "N2": 0.2}, settings=settings())
     with pytest.raises(InputError, match="of no amount"):
         gcmc_uptake(argon_lattice(), {"CO2": 1.0, "N2": 0.0}, settings=settings())
+
+
+def test_three_components_each_follow_henrys_law():
+    mixture = {"CO2": 0.3, "N2": 0.4, "CH4": 0.3}
+    result = gcmc_uptake(argon_lattice(), mixture, 5e4, 298.0, settings=settings(production_cycles=6000), seed=3)
+    assert [component.gas for component in result.components] == ["CO2", "N2", "CH4"]
+    for gas, fraction in mixture.items():
+        limit, component = henry(gas), result[gas]
+        assert component.mole_fraction == fraction
+        expected = limit.henry_coefficient * component.fugacity
+        error = math.hypot(component.uptake_std, limit.henry_std * component.fugacity)
+        assert component.uptake == pytest.approx(expected, abs=4 * error + 0.03 * expected)
+
+
+def test_a_run_too_short_goes_on_and_says_when_that_was_not_enough():
+    few = settings(equilibration_cycles=0, production_cycles=20, independent_samples=15, longest=20)
+    longer = gcmc_uptake(argon_lattice(), {"CH4": 1.0}, 1e5, 298.0, settings=few, seed=1)
+    assert 20 < longer.cycles <= 400
+    assert longer.independent_samples >= 15
+    assert longer.note == ""
+    assert f"{longer.cycles} cycles, {longer.discarded} of them discarded" in longer.method
+    cut = settings(equilibration_cycles=0, production_cycles=20, independent_samples=500, longest=2)
+    short = gcmc_uptake(argon_lattice(), {"CH4": 1.0}, 1e5, 298.0, settings=cut, seed=1)
+    assert short.cycles == 40
+    assert "lower bounds" in short.note
+
+
+def test_error_bars_of_uptakes_cover_the_spread_of_repeats():
+    few = settings(equilibration_cycles=50, production_cycles=250)
+    results = [
+        gcmc_uptake(argon_lattice(), {"CH4": 1.0}, 5e5, 298.0, settings=few, seed=seed)["CH4"] for seed in range(20)
+    ]
+    claimed = math.sqrt(sum(r.uptake_std**2 for r in results) / len(results))
+    mean = sum(r.uptake for r in results) / len(results)
+    spread = math.sqrt(sum((r.uptake - mean) ** 2 for r in results) / (len(results) - 1))
+    assert 0.6 < claimed / spread < 1.7  # 20 repeats know the spread to 16 %
+
+
+def test_energies_of_a_run_are_raspalibs_averages():
+    # pins the unit of compute_total_energies and that averages of energies look at every tenth cycle
+    raspalib = load_raspalib()
+    host = prepare_host(argon_lattice(), MODEL)
+    system = build_system(
+        host,
+        [TRAPPE["CO2"]],
+        temperature=298.0,
+        pressure=2e6,
+        fugacity_coefficients=[1.0],
+        mole_fractions=[1.0],
+        moves=raspalib.MCMoveProbabilities(swap_cbmc_probability=0.4, reinsertion_cbmc_probability=0.2),
+        molecules=[0],
+    )
+    system, first = sample_grand_canonical(system, cycles=5 * ENERGY_EVERY, seed=1)
+    system, second = sample_grand_canonical(system, cycles=15 * ENERGY_EVERY, seed=2)
+    trace = first.then(second)
+    assert trace.numbers.shape == (20 * ENERGY_EVERY, 1)
+    assert trace.energies.shape == (20,)
+    loading = system.average_loadings.result()[0].number_of_molecules[0]
+    assert trace.numbers.mean() == pytest.approx(loading)
+    last = system.compute_total_energies()
+    assert trace.energies[-1] == pytest.approx(last.potential_energy() * 10.0 / 8.314462618)
+    average = system.average_energies.result()[0].total_energy.energy  # K
+    assert trace.energies.mean() == pytest.approx(average, rel=0.25)
