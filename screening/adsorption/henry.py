@@ -1,14 +1,18 @@
 """Henry coefficients by Widom insertion and heats of adsorption at zero loading."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pymatgen.core import Structure
 
 from potentials.config import Config
 from potentials.errors import InputError
-from screening.adsorption.blocking import describe_pockets
+from screening.adsorption.batched.energy_grid import EnergyGrid, energy_grid
+from screening.adsorption.batched.host_field import HostField, host_field
+from screening.adsorption.batched.widom import SPACING, widom
+from screening.adsorption.blocking import describe_pockets, pocket_blocks
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.force_fields import HostGuestModel, find_force_field
 from screening.adsorption.framework import Host, prepare_host
@@ -34,8 +38,11 @@ class HenrySettings(Config):
     model: HostGuestModel = HostGuestModel()
     gases: tuple[str, ...] = ("CO2", "N2")
     temperature: float = Field(default=298.0, gt=0.0)  # K
-    insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas
-    heat_moves: int = Field(default=4_000, ge=200)  # Monte Carlo moves of one molecule, a gas; a tenth more to settle
+    engine: Literal["batched", "raspa"] = "batched"  # ours on energy grids, or RASPA3; the same physics
+    error: float = Field(default=0.05, gt=0.0, lt=1.0)  # relative standard error of K_H to reach; batched only
+    insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas; raspa only
+    # Monte Carlo moves of one molecule, a gas; a tenth more to settle; raspa only
+    heat_moves: int = Field(default=4_000, ge=200)
 
     @model_validator(mode="after")
     def _gases_are_known(self) -> Self:
@@ -78,9 +85,10 @@ def henry_coefficient(
     """Henry coefficient and zero-loading heat of adsorption of a gas in a rigid framework.
 
     K_H = W / (R T rho) with the Widom factor W over the whole cell and the framework density rho. The heat is
-    q_st = R T - <U> with <U> the mean host-guest energy of a single molecule in a canonical Monte Carlo run,
-    which samples the strong sites that random insertions seldom meet (D. Frenkel, B. Smit, Understanding
-    Molecular Simulation; T. J. H. Vlugt et al., J. Chem. Theory Comput. 4, 1107 (2008)).
+    q_st = R T - <U> with <U> the mean host-guest energy of a single molecule: of the weighted insertions themselves
+    where they are drawn by importance (engine `batched`), of a canonical Monte Carlo run where they are uniform and
+    seldom meet the strong sites (engine `raspa`). D. Frenkel, B. Smit, Understanding Molecular Simulation;
+    T. J. H. Vlugt et al., J. Chem. Theory Comput. 4, 1107 (2008).
 
     Args:
         structure: ordered periodic framework; a site property `charge` (e) is used as given.
@@ -101,7 +109,79 @@ def henry_of_host(host: Host, gas_name: str, temperature: float, settings: Henry
     """`henry_coefficient` of a framework that is already prepared."""
     if not temperature > 0.0:
         raise InputError(f"temperature {temperature} K is not above 0: give it in kelvin")
+    if settings.engine == "batched":
+        return henry_at_temperatures(host, gas_name, [temperature], settings, seed)[0]
+    return _henry_by_raspa(host, find_gas(host.force_field.gases, gas_name), temperature, settings, seed)
+
+
+def henry_at_temperatures(
+    host: Host, gas_name: str, temperatures: Sequence[float], settings: HenrySettings, seed: int
+) -> tuple[HenryResult, ...]:
+    """Henry coefficients of one gas at several temperatures (K) from one set of insertions, by the batched engine.
+
+    Raises:
+        InputError: unknown gas, or a temperature that is not positive.
+    """
+    if not temperatures or min(temperatures) <= 0.0:
+        raise InputError(f"temperatures {list(temperatures)} K: give one or more above 0, in kelvin")
     gas = find_gas(host.force_field.gases, gas_name)
+    field, grid = _field_and_grid(host, gas, settings)
+    pockets = pocket_blocks(host, gas)
+    estimate = widom(
+        field,
+        grid,
+        gas,
+        temperatures,
+        error=settings.error,
+        seed=seed,
+        blocks=(pockets.centres, pockets.radii),
+    )
+    results = []
+    for i, temperature in enumerate(temperatures):
+        factor, factor_std = float(estimate.factors[i]), float(estimate.factor_stds[i])
+        per_factor = 1.0 / (GAS_CONSTANT * temperature * host.density)
+        fits = factor >= MIN_WIDOM_FOR_HEAT
+        note = "" if fits else f"hardly any of {estimate.drawn} insertions found room: {gas.name} does not fit"
+        if fits and (factor_std > UNRELIABLE_ERROR * factor or estimate.largest_shares[i] > UNRELIABLE_ERROR):
+            note = "few insertions carry the average: the error is a lower bound"
+        elif fits and factor_std > 1.5 * settings.error * factor:
+            note = f"the error of {settings.error:.0%} asked for was not reached"
+        results.append(
+            HenryResult(
+                gas=gas.name,
+                temperature=temperature,
+                henry_coefficient=factor * per_factor,
+                henry_std=factor_std * per_factor,
+                heat=(temperature - float(estimate.energies[i])) * KJ_PER_MOL_PER_KELVIN if fits else None,
+                heat_std=float(estimate.energy_stds[i]) * KJ_PER_MOL_PER_KELVIN if fits else None,
+                widom_factor=factor,
+                widom_std=factor_std,
+                insertions=estimate.drawn,
+                method=f"batched Widom, {estimate.drawn} insertions weighed on a {SPACING:g} Å grid, of these "
+                f"{estimate.exact} summed exactly; {host.method}; {describe_pockets(host, [gas])}",
+                note=note,
+            )
+        )
+    return tuple(results)
+
+
+def _field_and_grid(host: Host, gas: Gas, settings: HenrySettings) -> tuple[HostField, EnergyGrid]:
+    """Of all gases of the settings at once, kept with the host; of another gas alone."""
+    gases = [find_gas(host.force_field.gases, name) for name in settings.gases]
+    if gas not in gases:
+        gases = [gas]
+    key = "energy grid of " + ", ".join(each.name for each in gases)
+    if key not in host.cache:
+        field = host_field(host, gases)
+        host.cache[key] = gases, field, energy_grid(field, SPACING)
+    known, field, grid = host.cache[key]
+    if known != gases:  # the same name, another model of the gas
+        field = host_field(host, gases)
+        grid = energy_grid(field, SPACING)
+    return field, grid
+
+
+def _henry_by_raspa(host: Host, gas: Gas, temperature: float, settings: HenrySettings, seed: int) -> HenryResult:
     raspalib = load_raspalib()
     cycles = _cycles(settings.insertions)
     system = run_monte_carlo(

@@ -1,4 +1,4 @@
-"""Widom insertion and zero-loading heats against a direct summation of our own, and raspalib's quirks."""
+"""Widom insertion and zero-loading heats, by both engines, against a direct summation; and raspalib's quirks."""
 
 import math
 
@@ -16,6 +16,7 @@ from screening.adsorption.uff import UFF
 
 TEMPERATURE = 300.0
 CUTOFF = 12.0
+both_engines = pytest.mark.parametrize("engine", ["batched", "raspa"])
 
 
 def argon_lattice() -> Structure:
@@ -23,9 +24,10 @@ def argon_lattice() -> Structure:
     return Structure(Lattice.cubic(8.0), ["Ar"], [[0, 0, 0]])
 
 
-def settings(truncation: str = "truncated", **effort: int) -> HenrySettings:
+def settings(truncation: str = "truncated", engine: str = "raspa", **effort: float) -> HenrySettings:
     model = HostGuestModel(charges="none", truncation=truncation, cutoff=CUTOFF)
-    return HenrySettings(model=model, **{"insertions": 20_000, "heat_moves": 20_000} | effort)
+    defaults = {"insertions": 20_000, "heat_moves": 20_000, "error": 0.01}
+    return HenrySettings(model=model, engine=engine, **defaults | effort)
 
 
 def direct_widom(gas: str, truncation: str, insertions: int = 60_000) -> tuple[float, float, float]:
@@ -60,12 +62,14 @@ def direct_widom(gas: str, truncation: str, insertions: int = 60_000) -> tuple[f
     return float(weight.mean()), float(weight.std() / math.sqrt(insertions)), mean_energy
 
 
+@both_engines
 @pytest.mark.parametrize(
     ("gas", "truncation"), [("CH4", "truncated"), ("CH4", "shifted"), ("CO2", "tail"), ("N2", "truncated")]
 )
-def test_henry_coefficient_and_heat_equal_a_direct_summation(gas, truncation):
+def test_henry_coefficient_and_heat_equal_a_direct_summation(gas, truncation, engine):
     expected, expected_std, mean_energy = direct_widom(gas, truncation)
-    result = henry_coefficient(argon_lattice(), gas, temperature=TEMPERATURE, settings=settings(truncation), seed=3)
+    protocol = settings(truncation, engine)
+    result = henry_coefficient(argon_lattice(), gas, temperature=TEMPERATURE, settings=protocol, seed=3)
     assert result.widom_factor == pytest.approx(expected, abs=4 * math.hypot(result.widom_std, expected_std))
     assert result.widom_std < 0.03 * expected  # or the comparison would mean little
     # K_H = W / (R T rho), rho = one argon atom in 512 Å^3
@@ -88,11 +92,12 @@ def test_tail_correction_raises_the_henry_coefficient():
     assert factors["tail"] > factors["truncated"] > factors["shifted"]
 
 
-def test_the_heat_is_the_slope_of_the_henry_coefficient():
+@both_engines
+def test_the_heat_is_the_slope_of_the_henry_coefficient(engine):
     # van 't Hoff: d ln(K_H T) / d(1/T) = -<U>/k, with K_H from insertions alone
+    protocol = settings(engine=engine, insertions=60_000, error=0.003)
     low, high = (
-        henry_coefficient(argon_lattice(), "CH4", temperature=t, settings=settings(insertions=60_000), seed=5)
-        for t in (285.0, 315.0)
+        henry_coefficient(argon_lattice(), "CH4", temperature=t, settings=protocol, seed=5) for t in (285.0, 315.0)
     )
     mean_energy = -math.log(low.widom_factor / high.widom_factor) / (1 / 285.0 - 1 / 315.0)
     slope_std = math.hypot(low.widom_std / low.widom_factor, high.widom_std / high.widom_factor) / (1 / 285 - 1 / 315)
@@ -100,11 +105,10 @@ def test_the_heat_is_the_slope_of_the_henry_coefficient():
     assert 0.5 * (low.heat + high.heat) == pytest.approx(slope_heat, abs=4 * slope_std * GAS_CONSTANT / 1000.0)
 
 
-def test_error_bars_cover_the_spread_of_repeats():
-    results = [
-        henry_coefficient(argon_lattice(), "CH4", settings=settings(insertions=2000, heat_moves=2000), seed=seed)
-        for seed in range(24)
-    ]
+@both_engines
+def test_error_bars_cover_the_spread_of_repeats(engine):
+    few = settings(engine=engine, insertions=2000, heat_moves=2000, error=0.9)
+    results = [henry_coefficient(argon_lattice(), "CH4", settings=few, seed=seed) for seed in range(24)]
     for values, errors in (
         ([r.widom_factor for r in results], [r.widom_std for r in results]),
         ([r.heat for r in results], [r.heat_std for r in results]),
@@ -113,8 +117,9 @@ def test_error_bars_cover_the_spread_of_repeats():
         assert 0.6 < claimed / spread < 1.7  # 24 repeats know the spread to 15 %
 
 
-def test_seed_decides_everything():
-    few = settings(insertions=2000, heat_moves=2000)
+@both_engines
+def test_seed_decides_everything(engine):
+    few = settings(engine=engine, insertions=2000, heat_moves=2000)
     first = henry_coefficient(argon_lattice(), "CO2", settings=few, seed=11)
     assert henry_coefficient(argon_lattice(), "CO2", settings=few, seed=11) == first
     other = henry_coefficient(argon_lattice(), "CO2", settings=few, seed=12)
@@ -122,16 +127,19 @@ def test_seed_decides_everything():
     assert other.heat != first.heat
 
 
-def test_nothing_is_printed_and_no_file_is_left(tmp_path, monkeypatch, capfd):
+@both_engines
+def test_nothing_is_printed_and_no_file_is_left(tmp_path, monkeypatch, capfd, engine):
     monkeypatch.chdir(tmp_path)
-    henry_coefficient(argon_lattice(), "CH4", settings=settings(insertions=2000, heat_moves=2000), seed=0)
+    few = settings(engine=engine, insertions=2000, heat_moves=2000)
+    henry_coefficient(argon_lattice(), "CH4", settings=few, seed=0)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
 
-def test_no_room_is_an_answer_not_a_hang():
+@both_engines
+def test_no_room_is_an_answer_not_a_hang(engine):
     iron = Structure.from_spacegroup("Im-3m", Lattice.cubic(2.87), ["Fe"], [[0, 0, 0]])
-    result = henry_coefficient(iron, "CO2", settings=settings(insertions=400, heat_moves=400))
+    result = henry_coefficient(iron, "CO2", settings=settings(engine=engine, insertions=400, heat_moves=400))
     assert result.henry_coefficient == pytest.approx(0.0, abs=1e-30)
     assert result.heat is None
     assert "does not fit" in result.note
@@ -140,6 +148,12 @@ def test_no_room_is_an_answer_not_a_hang():
 def test_method_states_what_was_done():
     method = henry_coefficient(argon_lattice(), "CH4", settings=settings(insertions=2000, heat_moves=400)).method
     for part in ("RASPA3", "Widom", "2000 insertions", "uff-trappe", "12 Å cut-off, truncated", "3x3x3 cells"):
+        assert part in method
+
+
+def test_method_of_the_batched_engine_says_so():
+    method = henry_coefficient(argon_lattice(), "CH4", settings=settings(engine="batched")).method
+    for part in ("batched Widom", "131072 insertions", "0.25 Å grid", "uff-trappe", "12 Å cut-off, truncated"):
         assert part in method
 
 

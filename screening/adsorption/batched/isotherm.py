@@ -1,0 +1,336 @@
+"""Grand-canonical Monte Carlo of rigid hosts on energy grids: every pressure of an isotherm a replica of its own.
+
+Host-guest energies are read off a grid (tricubic), insertions are drawn where a molecule fits (`proposal.py`), and
+the moves run compiled (`gcmc_kernel.py`). Guests meet by Lennard-Jones as in the model, and by the plain Coulomb
+energy of whole molecules whose centres are within the cut-off: for molecules without a dipole what is left out is
+quadrupole with quadrupole beyond it, below 0.5 K a pair (a test holds it against the Ewald sum). Polar molecules are
+refused; RASPA3 has them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from potentials.config import Config
+from potentials.errors import InputError
+from screening.adsorption.batched.blocked_space import blocked_space
+from screening.adsorption.batched.energy_grid import energy_grid
+from screening.adsorption.batched.ewald import COULOMB
+from screening.adsorption.batched.host_field import HostField, host_field, mixed, site_kinds, tail_integral
+from screening.adsorption.batched.proposal import insertion_proposal, molecule_grid
+from screening.adsorption.equation_of_state import GAS_CONSTANT, peng_robinson
+from screening.adsorption.framework import Host
+from screening.adsorption.gases import Gas, find_gas
+from screening.adsorption.gcmc import ComponentUptake, UptakeResult
+from screening.adsorption.seeds import derive_seed
+
+SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a percent
+NONPOLAR = 0.02  # e Å; a molecule with a larger dipole is polar
+BLOCKS = 20
+STRIDE = 25  # moves between samples
+_CHUNK = 2000  # samples between looks at the error
+_MOST_GUESTS = 4000
+_PROPOSAL_SHARES = (0.22, 0.40, 0.52, 0.76, 1.0)  # cumulative: translate, rotate, reinsert, insert, delete
+_BOLTZMANN_PA = 1.380649e-23 * 1e30  # Pa Å^3 / K
+
+
+class IsothermSettings(Config):
+    """Effort of the batched engine."""
+
+    error: float = Field(default=0.02, gt=0.0, lt=1.0)  # relative standard error of every uptake to reach
+    most_moves: int = Field(default=8_000_000, ge=200_000)  # a pressure, after which it stops regardless
+    ideal_gas: bool = False  # True: fugacity = pressure
+    workers: int = Field(default=1, ge=1)  # threads; results do not depend on it
+
+
+def isotherm_of_host(
+    host: Host,
+    mixture: Mapping[str, float],
+    pressures: Sequence[float],
+    temperature: float,
+    *,
+    settings: IsothermSettings | None = None,
+    seed: int = 0,
+    blocks: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> tuple[UptakeResult, ...]:
+    """Absolute uptake of a gas or mixture at several pressures, one result a pressure.
+
+    Args:
+        host: a prepared framework.
+        mixture: gas name to mole fraction in the gas phase.
+        pressures: Pa.
+        temperature: K.
+        settings: effort.
+        seed: a result is a function of its own pressure, the other arguments and this seed alone.
+        blocks: gas name to spheres none of its sites may be in: fractional centres [k, 3], radii [k] (Å).
+
+    Raises:
+        InputError: unknown gas, fractions that do not sum to one, a polar gas, or numba is not installed.
+    """
+    settings = settings or IsothermSettings()
+    gases = [find_gas(host.force_field.gases, name) for name in mixture]
+    fractions = list(mixture.values())
+    if any(fraction <= 0.0 for fraction in fractions):
+        raise InputError(f"mixture {dict(mixture)} holds a gas of no amount: leave it out")
+    for gas in gases:
+        dipole = float(np.linalg.norm(sum(site.charge * np.array(site.position) for site in gas.sites)))
+        if dipole > NONPOLAR and host.model.charges != "none":
+            raise InputError(
+                f"{gas.name} has a dipole of {dipole:.2f} e Å, above {NONPOLAR:g}: the batched engine has no Ewald sum "
+                "between guests; choose engine raspa"
+            )
+    states = [peng_robinson(gases, fractions, temperature=temperature, pressure=p) for p in pressures]
+    kernel = _load_kernel()
+    model = _model(kernel, host, gases, temperature, seed, blocks or {})
+
+    def one(index: int) -> UptakeResult:
+        coefficients = (1.0,) * len(gases) if settings.ideal_gas else states[index].fugacity_coefficients
+        fugacities = np.array(fractions) * np.array(coefficients) * pressures[index]
+        replica = model._replace(activity=fugacities / (_BOLTZMANN_PA * temperature))
+        key = derive_seed(seed, "isotherm", sorted(mixture.items()), pressures[index], temperature)
+        trace, moves = _run(kernel, replica, host, settings, key)
+        return _result(host, gases, fractions, fugacities, pressures[index], temperature, trace, moves, settings)
+
+    with ThreadPoolExecutor(settings.workers) as pool:
+        return tuple(pool.map(one, range(len(pressures))))
+
+
+def _load_kernel() -> Any:
+    try:
+        from screening.adsorption.batched import gcmc_kernel
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        raise InputError("the batched GCMC engine needs numba: pip install numba, or choose engine raspa") from None
+    return gcmc_kernel
+
+
+def _model(
+    kernel: Any,
+    host: Host,
+    gases: Sequence[Gas],
+    temperature: float,
+    seed: int,
+    blocks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> Any:
+    field = host_field(host, gases)
+    grid = energy_grid(field, SPACING)
+    kinds = len(field.types.labels)
+    grids = np.empty((kinds, *grid.shape), dtype=np.float32)
+    for kind in range(kinds):
+        energy = grid.lennard_jones[kind].astype(float)
+        if grid.potential is not None:
+            energy += field.types.charge[kind] * grid.potential
+        grids[kind] = np.arcsinh(energy / kernel.COMPRESSION)
+    repeats = np.array(host.repeats)
+    box = field.cell * repeats[:, None]
+    most_sites = max(len(gas.sites) for gas in gases)
+    site_kind = np.zeros((len(gases), most_sites), dtype=np.int64)
+    position = np.zeros((len(gases), most_sites, 3))
+    for c, gas in enumerate(gases):
+        site_kind[c, : len(gas.sites)] = site_kinds(field.types, gas)
+        position[c, : len(gas.sites)] = [site.position for site in gas.sites]
+    spheres = [blocked_space(field.cell, *blocks[gas.name]) if gas.name in blocks else None for gas in gases]
+    proposals = []
+    for gas, space in zip(gases, spheres, strict=True):
+        rng = np.random.default_rng(derive_seed(seed, "isotherm proposal", gas.name, temperature))
+        proposals.append(insertion_proposal(molecule_grid(grid, field.types, gas), np.array([temperature]), rng, space))
+    probability = np.array([proposal.probability for proposal in proposals])
+    tables = [_alias(row) for row in probability]
+    return kernel.Model(
+        box=box,
+        box_inverse=np.linalg.inv(box),
+        cell=field.cell,
+        cell_inverse=np.linalg.inv(field.cell),
+        repeats=repeats,
+        grids=grids,
+        site_count=np.array([len(gas.sites) for gas in gases]),
+        site_kind=site_kind,
+        site_position=position,
+        reach=np.linalg.norm(position, axis=2).max(axis=1),
+        **_pair_tables(field, host, gases, abs(float(np.linalg.det(box)))),
+        cutoff=float(field.cutoff),
+        centre_cutoff=float(field.cutoff),
+        voxels=np.array(proposals[0].shape),
+        density=probability * probability.shape[1] / abs(float(np.linalg.det(box))),
+        alias_share=np.array([share for share, _ in tables]),
+        alias=np.array([alias for _, alias in tables]),
+        blocked_centres=np.concatenate([np.zeros((0, 3)), *(space.centres for space in spheres if space)]),
+        blocked_squares=np.concatenate([np.zeros(0), *(space.radii**2 for space in spheres if space)]),
+        blocked_first=np.cumsum([0, *(len(space.radii) if space else 0 for space in spheres)]),
+        beta=1.0 / temperature,
+        activity=np.zeros(len(gases)),
+        moves=np.array(_PROPOSAL_SHARES),
+    )
+
+
+def _pair_tables(field: HostField, host: Host, gases: Sequence[Gas], volume: float) -> dict[str, np.ndarray]:
+    types = field.types
+    epsilon, sigma = mixed(types.epsilon, types.sigma, types.epsilon, types.sigma)
+    attraction, repulsion = 4.0 * epsilon * sigma**6, 4.0 * epsilon * sigma**12
+    shift = np.zeros_like(epsilon)
+    pair_tail = np.zeros((len(gases), len(gases)))
+    if host.model.truncation == "shifted":
+        shift = repulsion / field.cutoff**12 - attraction / field.cutoff**6
+    elif host.model.truncation == "tail":
+        integral = tail_integral(epsilon, sigma, field.cutoff)
+        kinds = [site_kinds(types, gas) for gas in gases]
+        pair_tail = np.array([[integral[np.ix_(a, b)].sum() for b in kinds] for a in kinds]) / volume
+    charges = types.charge if host.model.charges != "none" else np.zeros_like(types.charge)
+    coulomb = COULOMB * np.outer(charges, charges)
+    return {
+        "repulsion": repulsion,
+        "attraction": attraction,
+        "shift": shift,
+        "coulomb": coulomb,
+        "pair_tail": pair_tail,
+    }
+
+
+def _alias(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Walker's tables (share [n], alias [n]): entry i stands with its share, else its alias does.
+
+    A. J. Walker, ACM Trans. Math. Softw. 3, 253 (1977).
+    """
+    n = len(probability)
+    share, alias = probability * n, np.arange(n)
+    small, large = list(np.flatnonzero(share < 1.0)), list(np.flatnonzero(share >= 1.0))
+    while small and large:
+        low, high = small.pop(), large[-1]
+        alias[low] = high
+        share[high] -= 1.0 - share[low]
+        if share[high] < 1.0:
+            small.append(large.pop())
+    return share, alias
+
+
+def _state(kernel: Any, components: int, most_sites: int, capacity: int, key: int) -> Any:
+    return kernel.State(
+        centres=np.zeros((capacity, 3)),
+        turns=np.zeros((capacity, 3, 3)),
+        sites=np.zeros((capacity, most_sites, 3)),
+        component=np.zeros(capacity, dtype=np.int64),
+        host_energy=np.zeros(capacity),
+        count=np.zeros(components, dtype=np.int64),
+        energy=np.zeros(2),
+        steps=np.full((components, 2), 0.7),
+        tried=np.zeros((components, 5), dtype=np.int64),
+        accepted=np.zeros((components, 5), dtype=np.int64),
+        random=np.random.default_rng(key).integers(1, 2**64, size=4, dtype=np.uint64),
+    )
+
+
+def _run(kernel: Any, model: Any, host: Host, settings: IsothermSettings, key: int) -> tuple[np.ndarray, int]:
+    """(samples after equilibration [n, components + 2], all moves) of one replica."""
+    components = len(model.site_count)
+    state = _state(kernel, components, model.site_position.shape[1], _MOST_GUESTS, key)
+    chunks: list[np.ndarray] = []
+    while True:
+        samples = np.zeros((_CHUNK, components + 2))
+        if not kernel.run(model, state, samples, STRIDE, len(chunks) == 0):
+            raise InputError(
+                f"more than {_MOST_GUESTS} molecules adsorbed in the simulation box: the pores are larger than the "
+                "batched engine takes; choose engine raspa"
+            )
+        chunks.append(samples)
+        moves = len(chunks) * _CHUNK * STRIDE
+        if len(chunks) < 3:
+            continue
+        trace = np.concatenate(chunks[1:])  # the first chunk tunes the steps
+        trace = trace[equilibrated(trace[:, :components].sum(axis=1)) :]
+        mean = trace[:, :components].mean(axis=0)
+        std = block_error(trace[:, :components])
+        good = (std <= settings.error * mean) | (mean == 0.0)
+        # nothing at all adsorbed for this long is an answer too
+        patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()
+        if (good.all() and patient) or moves >= settings.most_moves:
+            return trace, moves
+
+
+def equilibrated(trace: np.ndarray) -> int:
+    """Samples to discard: where the squared standard error of the rest is least (MSER; K. P. White, 1997).
+
+    At most half of the trace [n] is discarded.
+    """
+    groups = trace[: len(trace) // 5 * 5].reshape(-1, 5).mean(axis=1)
+    n = len(groups)
+    tail_sum, tail_square = np.cumsum(groups[::-1])[::-1], np.cumsum(groups[::-1] ** 2)[::-1]
+    left = n - np.arange(n)
+    error = (tail_square - tail_sum**2 / left) / left**2
+    return int(np.argmin(error[: n // 2 + 1])) * 5
+
+
+def block_error(trace: np.ndarray) -> np.ndarray:
+    """Standard error [c] of the means of a correlated trace [n, c], from `BLOCKS` block averages."""
+    length = len(trace) // BLOCKS
+    blocks = trace[len(trace) - BLOCKS * length :].reshape(BLOCKS, length, -1).mean(axis=1)
+    return np.asarray(blocks.std(axis=0, ddof=1) / math.sqrt(BLOCKS))
+
+
+def _heats(trace: np.ndarray, components: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Isosteric heats [c] (kJ/mol) from fluctuations and standard errors by the jackknife over blocks."""
+    length = len(trace) // BLOCKS
+    blocks = trace[len(trace) - BLOCKS * length :].reshape(BLOCKS, length, -1)
+    numbers, energy = blocks[..., :components], blocks[..., components:].sum(axis=2)
+    n = numbers.mean(axis=1)
+    u = energy.mean(axis=1)
+    nn = np.einsum("bti,btj->bij", numbers, numbers) / length
+    un = np.einsum("bt,bti->bi", energy, numbers) / length
+
+    def heat(keep: np.ndarray) -> np.ndarray:
+        mean_n, mean_u = n[keep].mean(axis=0), u[keep].mean()
+        spread = nn[keep].mean(axis=0) - np.outer(mean_n, mean_n)
+        cross = un[keep].mean(axis=0) - mean_u * mean_n
+        try:
+            slope = np.linalg.solve(spread, cross)
+        except np.linalg.LinAlgError:
+            slope = np.full(components, np.nan)
+        return np.asarray((temperature - slope) * GAS_CONSTANT / 1000.0)
+
+    everything = np.arange(BLOCKS)
+    left_out = np.array([heat(np.delete(everything, i)) for i in everything])
+    std = np.sqrt((BLOCKS - 1) / BLOCKS * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    return heat(everything), std
+
+
+def _result(
+    host: Host,
+    gases: Sequence[Gas],
+    fractions: Sequence[float],
+    fugacities: np.ndarray,
+    pressure: float,
+    temperature: float,
+    trace: np.ndarray,
+    moves: int,
+    settings: IsothermSettings,
+) -> UptakeResult:
+    box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
+    counts = trace[:, : len(gases)]
+    uptakes, stds = counts.mean(axis=0) / box_mass, block_error(counts) / box_mass
+    heats, heat_stds = _heats(trace, len(gases), temperature)
+    components = []
+    for i, gas in enumerate(gases):
+        resolved = math.isfinite(heats[i]) and math.isfinite(heat_stds[i]) and 0.0 < heat_stds[i] < 20.0
+        components.append(
+            ComponentUptake(
+                gas=gas.name,
+                mole_fraction=fractions[i],
+                fugacity=float(fugacities[i]),
+                uptake=float(uptakes[i]),
+                uptake_std=float(stds[i]),
+                heat=float(heats[i]) if resolved else None,
+                heat_std=float(heat_stds[i]) if resolved else None,
+            )
+        )
+    law = "ideal gas" if settings.ideal_gas else "Peng-Robinson"
+    return UptakeResult(
+        temperature=temperature,
+        pressure=pressure,
+        components=tuple(components),
+        method=f"batched GCMC on a {SPACING:g} Å grid, absolute loading, {law} fugacity, {moves} moves of which "
+        f"{len(trace) * STRIDE} counted, {BLOCKS} blocks; {host.method}",
+    )
