@@ -86,6 +86,15 @@ class EquivariantNetwork(nn.Module):
             calibrate: set each layer's constant scales so that its densities and products have unit mean square
                 on this batch.
         """
+        return self._run(species, centre, neighbour, vectors, calibrate)[0]
+
+    def descriptors(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
+        """What the last readout sees of each atom: its invariant features [N, carried[0]]; arguments as `forward`."""
+        return self._run(species, centre, neighbour, vectors, False)[1]
+
+    def _run(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, calibrate: bool
+    ) -> tuple[Tensor, Tensor]:
         layout = edge_layout(centre, neighbour, len(species))
         outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
         slot_vectors = layout.spread(vectors, outside)
@@ -98,7 +107,7 @@ class EquivariantNetwork(nn.Module):
         for layer in self.layers:
             features, contribution = layer(features, species, basis, harmonics, layout, calibrate)
             energies = energies + contribution
-        return energies[layout.inverse]
+        return energies[layout.inverse], features[0][:, 0][layout.inverse]
 
 
 class Interaction(nn.Module):

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
@@ -73,11 +73,18 @@ def _external(**options: Any) -> Potential:
     return ExternalPotential(**options)
 
 
+def _ensemble(*, members: Sequence[PotentialChoice], **options: Any) -> Potential:
+    from potentials.ensemble import EnsemblePotential
+
+    return EnsemblePotential([load_potential(member) for member in members], **options)
+
+
 # A new potential is one file and one line here.
 POTENTIALS: dict[str, Callable[..., Potential]] = {
     "chgnet": _chgnet,  # universal, 89 elements, weights in its package; the package's arithmetic
     "chgnet-fast": _chgnet_fast,  # the same function 3-4 times faster: for relaxation and dynamics
     "emt": _effective_medium,  # fcc metals, for teaching and tests
+    "ensemble": _ensemble,  # several trained alike, with their disagreement as uncertainty
     "external": _external,  # MACE, SevenNet, ... in an interpreter of their own
     "lj": _lennard_jones,  # for teaching and tests
 }
