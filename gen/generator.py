@@ -9,6 +9,8 @@ from pymatgen.core import Structure
 from gen.crystals import generation
 from gen.crystals.checkpoint import WEIGHTS as WEIGHTS
 from gen.crystals.checkpoint import CrystalModel, find_checkpoint, read_model
+from gen.crystals.inpainting import Fixed, Start
+from gen.crystals.properties import PropertySpec
 from gen.crystals.sampling import SamplingConfig
 from potentials.config import parse_config
 from potentials.errors import InputError
@@ -32,6 +34,11 @@ class Generator:
         """
         return cls(read_model(find_checkpoint(name), device))
 
+    @property
+    def properties(self) -> tuple[PropertySpec, ...]:
+        """What the network was taught to be steered by, with the range of values it saw."""
+        return self.model.properties
+
     def sample(
         self,
         n: int,
@@ -39,24 +46,52 @@ class Generator:
         seed: int,
         conditions: Mapping[str, Any] | None = None,
         start: int = 0,
+        **options: Any,
+    ) -> list[Structure]:
+        """Generate `n` crystals as the model makes them: `generate` with nothing drawn again unless asked.
+
+        Args:
+            start: index of the first structure; more of the same stream are had by raising it.
+            options: those of `generate`.
+        """
+        return self.generate(n, seed=seed, conditions=conditions, first=start, **{"resample_invalid": False, **options})
+
+    def generate(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        conditions: Mapping[str, Any] | None = None,
+        guidance: float | None = None,
+        fixed: Fixed | Structure | None = None,
+        start: Start | Structure | None = None,
+        noise: float = 0.3,
+        first: int = 0,
         batch_size: int = 64,
         progress: bool = False,
-        resample_invalid: bool = False,
+        resample_invalid: bool = True,
         symmetrize: bool = False,
         symprec: float = 0.1,
         **settings: Any,
     ) -> list[Structure]:
-        """Generate `n` crystals.
+        """Generate `n` crystals under conditions, around a fixed part, or from a given structure.
 
-        Structure i depends on (seed, start + i), the conditions and the settings, not on `n` or `batch_size`.
+        Structure i depends on (seed, first + i), what is asked for and the settings, not on `n` or `batch_size`.
 
         Args:
-            conditions: `num_atoms`, `chemical_system` ("Li-P-S") and/or `composition` ("Li3PS4").
-            start: index of the first structure; more of the same stream are had by raising it.
-            resample_invalid: draw crystals that fail the geometry gate again (the command line does); by default
-                they are returned, marked in `properties["fault"]`, so that metrics see what the model makes.
-            symmetrize: impose the symmetry spglib finds within `symprec` Å.
-            settings: fields of `SamplingConfig`, e.g. steps=50, temperature=0.9.
+            conditions: `num_atoms`, `chemical_system`, `composition`, `required_elements`, `allowed_elements`,
+                `excluded_elements`, `space_group`, and any property of `self.properties`;
+                see `gen.crystals.conditions.parse_conditions`.
+            guidance: weight of property conditions, 1 plain, by default 2.
+            fixed: part of a structure to complete; a plain structure is kept whole, and `num_atoms` beyond its size
+                adds atoms to it. Its sites come first in the results, in its cell.
+            start: a structure to start from, at `noise` (or as its `Start` says): 0 itself, 1 nothing left of it.
+            first: index of the first structure; more of the same stream are had by raising it.
+            resample_invalid: draw crystals that fail the geometry gate again, at most ten times; otherwise they are
+                returned, marked in `properties["fault"]`.
+            symmetrize: impose the symmetry spglib finds within `symprec` Å and give the primitive cell; not
+                available around a fixed part, which it would move.
+            settings: fields of `SamplingConfig`, e.g. steps=50, temperature=0.9, resample=3.
 
         Returns:
             Structures with their provenance in `properties`: model hash, seed, index, conditions, settings.
@@ -66,16 +101,21 @@ class Generator:
         """
         if n < 0:
             raise InputError(f"n = {n} is negative: ask for 0 or more structures")
-        config = parse_config(SamplingConfig, settings, "sampling")
+        if guidance is not None:
+            settings["guidance"] = guidance
+        if symmetrize and fixed is not None:
+            raise InputError("symmetrize would move what is fixed: drop one of the two")
         results = generation.generate_crystals(
             self.model,
-            range(start, start + n),
+            range(first, first + n),
             seed,
             conditions,
-            config,
+            parse_config(SamplingConfig, settings, "sampling"),
             batch_size=batch_size,
             resample_invalid=resample_invalid,
             progress=progress,
+            fixed=Fixed(fixed) if isinstance(fixed, Structure) else fixed,
+            start=Start(start, noise) if isinstance(start, Structure) else start,
         )
         structures = []
         for result in results:

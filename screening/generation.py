@@ -13,6 +13,7 @@ from gen.proposers import load_proposer
 from potentials.cif import format_cif
 from potentials.config import Config
 from potentials.files import write_atomic
+from potentials.structure_files import write_structures
 
 SYMPREC = 0.01  # Å; the generator has symmetrised at a wider tolerance already
 
@@ -24,7 +25,7 @@ class GenerateSettings(Config):
     count: int = Field(16, ge=1)
     seed: int = 0
     steps: int | None = Field(None, ge=1)  # network evaluations; None: the model's default
-    conditions: dict[str, Any] = Field(default_factory=dict)  # chemical_system, composition, num_atoms
+    conditions: dict[str, Any] = Field(default_factory=dict)  # see docs/generate.md
     settings: dict[str, Any] = Field(default_factory=dict)  # further settings of the chosen model
     out: str = "runs/generate"  # output folder
 
@@ -37,22 +38,44 @@ class Batch:
     failures: list[str] = field(default_factory=list)
 
     def write(self, folder: str | Path) -> list[Path]:
-        """One CIF a structure plus `provenance.jsonl`; returns the paths written.
+        """Write a folder; returns the paths written.
 
-        Crystals are written with their symmetry, in the conventional cell; frameworks atom by atom (P1).
+        One CIF a structure plus `provenance.jsonl`. Crystals are written with their symmetry in the conventional cell,
+        and once more as they are: primitive cells atom by atom in `primitive/`, all of them in
+        `extxyz/structures.extxyz` and, with their provenance, in `json/structures.json`. Frameworks, and crystals
+        around a fixed part, are written atom by atom (P1) in the cell they have.
         """
         folder = Path(folder)
-        paths = []
-        records = []
+        paths, records, names = [], [], []
+        crystals = [s.properties.get("proposer") == "crystals" for s in self.structures]
         for position, structure in enumerate(self.structures):
-            formula = structure.composition.reduced_formula
-            name = f"{position:04d}_{formula}.cif"
-            symmetric = structure.properties.get("proposer") == "crystals"
+            name = f"{position:04d}_{structure.composition.reduced_formula}"
+            symmetric = crystals[position] and "fixed" not in structure.properties
             text = structure.to(fmt="cif", symprec=SYMPREC) if symmetric else format_cif(structure)
-            paths.append(write_atomic(folder / name, text))
-            records.append(json.dumps({"file": name, **structure.properties}, default=str))
-        paths.append(write_atomic(folder / "provenance.jsonl", "\n".join(records) + "\n"))
+            paths.append(write_atomic(folder / f"{name}.cif", text))
+            records.append({"file": f"{name}.cif", **structure.properties})
+            names.append(name)
+        lines = "\n".join(json.dumps(record, default=str) for record in records)
+        paths.append(write_atomic(folder / "provenance.jsonl", lines + "\n"))
+        if any(crystals):
+            paths += _write_primitive(folder, self.structures, names, records)
         return paths
+
+
+def _write_primitive(
+    folder: Path, structures: list[Structure], names: list[str], records: list[dict[str, Any]]
+) -> list[Path]:
+    """The cells as generated, in three formats."""
+    paths = []
+    for name, structure in zip(names, structures, strict=True):
+        paths.append(write_atomic(folder / "primitive" / f"{name}.cif", format_cif(structure, name)))
+    paths.append(write_structures(folder / "extxyz" / "structures.extxyz", structures, names))
+    entries = [
+        {"name": name, "structure": Structure.from_sites(list(structure)).as_dict(), "provenance": record}
+        for name, structure, record in zip(names, structures, records, strict=True)
+    ]
+    paths.append(write_atomic(folder / "json" / "structures.json", json.dumps(entries, default=str)))
+    return paths
 
 
 def generate(settings: GenerateSettings, *, progress: bool = False) -> Batch:

@@ -13,7 +13,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from screening.cli.parser import build_parser
 
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (any(word.startswith("-") for word in rest) or not hasattr(arguments, "inputs")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # argparse takes positional words only up to the first option between them
+        arguments.inputs += rest
     try:
         return arguments.run(arguments) or 0
     except SorbusError as error:

@@ -2,8 +2,9 @@
 
 import argparse
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from potentials.errors import InputError
 from screening.cli.arguments import (
     add_config_options,
     print_config,
@@ -12,6 +13,9 @@ from screening.cli.arguments import (
     verb_parser,
     writable_folder,
 )
+
+if TYPE_CHECKING:
+    from screening.generation import GenerateSettings
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,23 +27,41 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         [
             "sorbus generate count=16 seed=1",
             "sorbus generate count=8 conditions.chemical_system=Li-P-S out=runs/lps",
-            "sorbus generate count=4 conditions.composition=SrTiO3 steps=250",
+            "sorbus generate count=4 --condition composition=SrTiO3 steps=250",
+            "sorbus generate count=8 --condition space_group=225 --condition required_elements=Li,O",
+            "sorbus generate --checkpoint runs/finetune/crystals --condition band_gap=2.0 --guidance 2",
+            "sorbus generate --fix host.cif --fix-sites 0,1 --condition num_atoms=7   # complete the rest",
+            "sorbus generate --start known.cif --noise 0.3    # variations of a structure",
             "sorbus generate model=template count=10          # metal-organic frameworks",
         ],
     )
     add_config_options(parser)
+    parser.add_argument("--checkpoint", metavar="MODEL", help="shipped weights or a checkpoint folder")
+    parser.add_argument(
+        "--condition",
+        action="append",
+        metavar="NAME=VALUE",
+        help="num_atoms, chemical_system, composition, required_elements, allowed_elements, excluded_elements, "
+        "space_group, or a property of the checkpoint; may be repeated",
+    )
+    parser.add_argument("--guidance", metavar="WEIGHT", help="weight of property conditions (1 plain, default 2)")
+    parser.add_argument("--fix", metavar="FILE", help="structure, part of which is kept and completed")
+    parser.add_argument("--fix-sites", metavar="0,1,…", help="its sites to keep, counted from 0 (default all)")
+    parser.add_argument("--fix-what", metavar="LIST", help="species,coordinates,lattice or some of them (default all)")
+    parser.add_argument("--start", metavar="FILE", help="structure to start from")
+    parser.add_argument("--noise", metavar="LEVEL", help="noise level of the start, above 0 up to 1 (default 0.3)")
+    parser.add_argument("--species-noise", metavar="SHARE", help="share of its elements drawn again (default 0)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Generate, write, and say what was lost on the way."""
-    from potentials.errors import InputError
     from screening.generation import GenerateSettings, generate
 
     paths, _ = split_inputs(arguments)
     if paths:
         raise InputError(f"generate takes key=value settings, not {paths[0]!r}: a settings file goes behind --config")
-    settings, _ = resolve_config(GenerateSettings, arguments)
+    settings = _with_flags(resolve_config(GenerateSettings, arguments)[0], arguments)
     if arguments.print_config:
         return print_config(settings)
     folder = writable_folder(settings.out)
@@ -49,6 +71,55 @@ def run(arguments: argparse.Namespace) -> int:
     _report_losses(batch.failures)
     print(f"{len(batch.structures)} of {settings.count} structures in {folder}")
     return 0
+
+
+def _with_flags(settings: "GenerateSettings", arguments: argparse.Namespace) -> "GenerateSettings":
+    """The settings with what the flags say on top of them."""
+    import yaml
+
+    from potentials.config import parse_config
+    from screening.generation import GenerateSettings
+
+    conditions, options = dict(settings.conditions), dict(settings.settings)
+    for text in arguments.condition or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--condition {text!r} is not NAME=VALUE: write it as band_gap=2.0 or space_group=225")
+        try:
+            conditions[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            conditions[name.strip()] = value
+    flags = {
+        "checkpoint": arguments.checkpoint,
+        "guidance": _number("--guidance", arguments.guidance),
+        "fix": arguments.fix,
+        "fix_sites": _sites(arguments.fix_sites),
+        "fix_what": None if arguments.fix_what is None else arguments.fix_what.replace(",", " ").split(),
+        "start": arguments.start,
+        "start_noise": _number("--noise", arguments.noise),
+        "species_noise": _number("--species-noise", arguments.species_noise),
+    }
+    options |= {name: value for name, value in flags.items() if value is not None}
+    values = {**settings.model_dump(), "conditions": conditions, "settings": options}
+    return parse_config(GenerateSettings, values, "command line")
+
+
+def _number(flag: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{flag} {text!r} is not a number") from None
+
+
+def _sites(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise InputError(f"--fix-sites {text!r} is not a list of site numbers: write it as 0,1,4")
+    return tuple(int(part) for part in parts)
 
 
 def _report_losses(failures: list[Any]) -> None:
