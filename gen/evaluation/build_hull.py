@@ -6,8 +6,9 @@ takes these steps in turn, as far as the minutes reach: single points of the cry
 metals, DFT energies where there is no crystal); relaxation of what lies near the hull, elements and binaries first; the
 table. Naming a later step skips the earlier ones.
 
-The pool is the generator's training data (formulas of the test splits are absent), all of it at geometries relaxed with
-DFT. The table states how many phases were relaxed here.
+The pool is the generator's training data, and what its sources hold beyond it: cells of 21 to 80 atoms, and formulas
+that training leaves out because they occur in a test split (without them the hull would lack SiO2 and TiO2). No row of
+a test split is among them. All geometries were relaxed with DFT; the table states how many were relaxed here.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from pymatgen.core import Composition, Element, Structure
 from tqdm import tqdm
 
 from gen.crystals.config import DataConfig
-from gen.crystals.dataset import CrystalDataset, load_dataset
+from gen.crystals.dataset import MIN_DISTANCE, CrystalDataset, load_dataset, minimum_distance, reduce_crystal
+from gen.crystals.sources import read_formulas, read_source
 from gen.evaluation.hull import TABLE, HullTable, energy_above_hull, is_element, make_table, write_table
 from potentials.atom_graph import AtomGraph, collate, graph_from, make_graph
 from potentials.errors import SorbusError
@@ -35,6 +37,7 @@ from potentials.relaxation import relax
 
 POTENTIAL = "chgnet-fast"
 STEPS = ("points", "elements", "relax", "write")
+LARGEST = 80  # atoms in a published cell; beyond it a single point is dear and the phase seldom asked for
 NEAR = 0.03  # eV/atom above the single-point hull: what relaxation might bring onto it
 RELAX: dict[str, Any] = {"fmax": 0.05, "smax": 1e-3, "max_steps": 25, "optimizer": "lbfgs"}
 ELEMENTS_DFT = "reference/matbench_discovery/2023-02-07-mp-elemental-reference-entries.json.gz"
@@ -56,6 +59,42 @@ def pool(data: CrystalDataset) -> Iterator[tuple[str, str, AtomGraph]]:
                 positions = group.frac[row].double() @ lattice
                 graph = make_graph(group.numbers[row], positions, lattice, torch.tensor([True] * 3))
                 yield f"{split}.{n}.{row}", Composition(collections.Counter(symbols)).reduced_formula, graph
+
+
+def left_out() -> Iterator[tuple[str, str, AtomGraph]]:
+    """(key, reduced formula, graph) of what the sources hold beyond the pool: large cells, formulas of the test splits.
+
+    These are rows of the training sources; no row of a test split is read, only its formulas.
+    """
+    config = DataConfig()
+    barred = set().union(*(read_formulas(source) for source in config.exclude_formulas_of))
+    found = []
+    for source in config.sources:
+        for raw in read_source(source):
+            if isinstance(raw, str) or len(raw.numbers) > LARGEST:
+                continue
+            symbols = [Element.from_Z(int(z)).symbol for z in raw.numbers]
+            if Composition(collections.Counter(symbols)).reduced_formula not in barred and (
+                len(raw.numbers) <= config.max_atoms
+            ):
+                continue  # a conventional cell may be large where the primitive one is in the pool
+            crystal = reduce_crystal(raw)
+            if isinstance(crystal, str) or minimum_distance(crystal.frac, crystal.lattice) < MIN_DISTANCE:
+                continue
+            if crystal.formula in barred or len(crystal.numbers) > config.max_atoms:
+                found.append(crystal)
+    found.sort(key=lambda crystal: len(crystal.numbers))
+    for crystal in found:
+        lattice = torch.from_numpy(crystal.lattice)
+        positions = torch.from_numpy(crystal.frac) @ lattice
+        graph = make_graph(torch.from_numpy(crystal.numbers), positions, lattice, torch.tensor([True] * 3))
+        yield crystal.name, crystal.formula, graph
+
+
+def everything() -> Iterator[tuple[str, str, AtomGraph]]:
+    """The pool, then what the sources hold beyond it."""
+    yield from pool(load_dataset(DataConfig()))
+    yield from left_out()
 
 
 def read_lines(path: Path) -> dict[str, dict[str, Any]]:
@@ -81,7 +120,9 @@ def single_points(folder: Path, stop: float) -> None:
     path = folder / "points.jsonl"
     done = read_lines(path)
     model = load_potential(POTENTIAL)
-    waiting = [entry for entry in pool(load_dataset(DataConfig())) if entry[0] not in done]
+    waiting = [
+        entry for entry in everything() if entry[0] not in done and set(entry[2].numbers.tolist()) <= model.elements
+    ]
     bar = tqdm(total=len(waiting), unit="crystal", mininterval=10)
     while waiting and time.monotonic() < stop:
         atoms = 0
@@ -164,7 +205,7 @@ def relax_near_hull(folder: Path, stop: float, systems: Path | None) -> None:
         if above is not None and above <= NEAR:
             queue.append((len(own), above, key))
     queue.sort()
-    graphs = {key: graph for key, _, graph in pool(load_dataset(DataConfig()))}
+    graphs = {key: graph for key, _, graph in everything()}
     model = load_potential(POTENTIAL)
     bar = tqdm(total=len(queue), unit="crystal", mininterval=10)
     while queue and time.monotonic() < stop:
@@ -200,7 +241,7 @@ def single_point_table(
         if formula in wanted and row["energy"] < lowest.get(formula, (np.inf, ""))[0]:
             lowest[formula] = (row["energy"], key)
     keys = {key: formula for formula, (_, key) in lowest.items() if formula not in done}
-    graphs = [(keys[key], graph) for key, _, graph in pool(load_dataset(DataConfig())) if key in keys]
+    graphs = [(keys[key], graph) for key, _, graph in everything() if key in keys]
     for symbol, structure in ideal_elements():
         formula = Composition(symbol).reduced_formula
         if formula in wanted and formula not in lowest and formula not in done:
