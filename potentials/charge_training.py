@@ -35,6 +35,7 @@ class ChargeTrainConfig(Config):
     """How long and how fast."""
 
     epochs: Annotated[int, pydantic.Field(ge=1)] = 100
+    max_minutes: Positive | None = None  # a budget instead of `epochs`: schedules then follow the clock
     atoms: Annotated[int, pydantic.Field(ge=1)] = 250  # symmetry-distinct atoms a batch, at least
     lr: Positive = 4e-3
     warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 200
@@ -75,7 +76,10 @@ def train_charge_network(
     resume: bool = True,
     log: Callable[[dict[str, float], int], None] | None = None,
 ) -> tuple[ChargeNetwork, dict[str, Any]]:
-    """Train to the end of `config.epochs`; the state in `out` is written after every epoch.
+    """Train to the end of the schedule; the state in `out` is written after every epoch.
+
+    With `config.epochs` a run killed at any moment and started again ends where an uninterrupted one does; with
+    `config.max_minutes` schedules follow the clock, so it ends alike, not identically.
 
     Args:
         config: schedule.
@@ -110,8 +114,9 @@ def train_charge_network(
         with torch.no_grad():
             sample = batches_of(training, 4 * config.atoms, seed, epoch=-1)[0]
             model(join_graphs([training[i].graph for i in sample]), calibrate=True)
-    total_steps = config.epochs * len(batches_of(training, config.atoms, seed, 0))
-    while progress["epoch"] < config.epochs:
+    # epochs differ by a batch or two in length, since frameworks differ in size
+    total_steps = sum(len(batches_of(training, config.atoms, seed, epoch)) for epoch in range(config.epochs))
+    while fraction_done(config, progress, total_steps) < 1.0:
         started = time.monotonic()
         loss = _epoch(config, model, optimizer, average, training, progress, total_steps, seed)
         errors = charge_errors(_with_weights(model, network, average), validation)
@@ -190,8 +195,13 @@ def _epoch(
     model.train()
     noise = torch.Generator().manual_seed((seed * 7_919 + progress["epoch"] * 104_729 + 17) % 2**63)
     chosen_batches = batches_of(training, config.atoms, seed, progress["epoch"])
-    summed = 0.0
+    summed, done = 0.0, 0
+    started, before = time.monotonic(), progress["seconds"]
     for chosen in chosen_batches:
+        now = {"step": progress["step"], "seconds": before + time.monotonic() - started}
+        fraction = fraction_done(config, now, total_steps)
+        if fraction >= 1.0 and done:
+            break
         graph = join_graphs([training[i].graph for i in chosen])
         target = torch.cat([training[i].target for i in chosen])
         graph = replace(graph, vectors=graph.vectors + config.noise * torch.randn(graph.vectors.shape, generator=noise))
@@ -201,7 +211,7 @@ def _epoch(
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {progress['step']}: lower train.lr ({config.lr:g})")
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, progress["step"], total_steps)
+            group["lr"] = learning_rate(config, progress["step"], fraction)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
@@ -211,8 +221,8 @@ def _epoch(
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 average[name].lerp_(parameter, 1 - decay)
-        summed += loss.item()
-    return summed / len(chosen_batches)
+        summed, done = summed + loss.item(), done + 1
+    return summed / done
 
 
 def huber(error: Tensor, delta: float) -> Tensor:
@@ -221,10 +231,17 @@ def huber(error: Tensor, delta: float) -> Tensor:
     return torch.where(size < delta, size.square() / (2 * delta), size - delta / 2)
 
 
-def learning_rate(config: ChargeTrainConfig, step: int, total_steps: int) -> float:
+def fraction_done(config: ChargeTrainConfig, progress: Mapping[str, Any], total_steps: int) -> float:
+    """Of the whole training, 0 to 1: by steps, or by the clock where minutes are the budget."""
+    if config.max_minutes is not None:
+        return min(1.0, progress["seconds"] / (60.0 * config.max_minutes))
+    return min(1.0, progress["step"] / total_steps)
+
+
+def learning_rate(config: ChargeTrainConfig, step: int, fraction: float) -> float:
     """Linear warm-up, then half a cosine down to one hundredth."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    return config.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps))))
+    return config.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction)))
 
 
 def _with_weights(model: ChargeNetwork, network: ChargeNetworkConfig, weights: Mapping[str, Tensor]) -> ChargeNetwork:

@@ -44,7 +44,7 @@ class ChargeDataConfig(Config):
 class ChargeFitConfig(Config):
     """`sorbus train charges`: one YAML file."""
 
-    out: Path = Path("runs/charges/model")  # model, metrics.csv and the state to resume from
+    out: Path = Path("runs/train/charges")  # model, metrics.csv and the state to resume from
     seed: Annotated[int, pydantic.Field(ge=0)] = 0
     data: ChargeDataConfig = ChargeDataConfig()
     network: ChargeNetworkConfig = ChargeNetworkConfig(prior_features=PRIOR_FEATURES, layers=2)
