@@ -30,7 +30,8 @@ def widom_raspa(
 
     def measure(effort: float, seed: int) -> Measured:
         number = max(int(moves * effort), 200)
-        settings = HenrySettings(model=model, insertions=200 if heat else number, heat_moves=number if heat else 200)
+        insertions, heat_moves = (200, number) if heat else (number, 200)
+        settings = HenrySettings(model=model, engine="raspa", insertions=insertions, heat_moves=heat_moves)
         result = henry_coefficient(structure(), gas, temperature=temperature, settings=settings, seed=seed)
         if not heat:
             return Measured(result.henry_coefficient, result.henry_std)
