@@ -19,7 +19,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from gen.crystals.dataset import Crystal, CrystalDataset, load_dataset, reduce_c
 from gen.crystals.drift import census_of_groups, census_of_structures, drift, within_caps
 from gen.crystals.generation import symmetrize
 from gen.crystals.sampling import SamplingConfig
-from gen.crystals.sources import RawCrystal
+from gen.crystals.sources import RawCrystal, read_formulas
 from gen.crystals.verification import KnownCrystals, verified_samples
 from gen.evaluation.hull import TABLE, HullTable, read_table
 from gen.evaluation.novelty import novel_flags_by_matching, unique_flags
@@ -92,6 +92,7 @@ def improve_crystals(
     config: ImproveConfig,
     *,
     dataset: CrystalDataset | None = None,
+    barred: Collection[str] | None = None,
     table: HullTable | None = None,
     potential: Potential | None = None,
     say: Callable[[str], None] = logger.info,
@@ -101,6 +102,7 @@ def improve_crystals(
 
     Args:
         dataset: prepared training crystals; by default those of `config.data`.
+        barred: reduced formulas that are never kept; by default those of the test splits `config.data` excludes.
         table: hull of the twin's potential; by default that of `config.hull`.
         potential: the twin's model, if it is loaded already.
         say: receives a line of progress now and then.
@@ -114,7 +116,11 @@ def improve_crystals(
     data = dataset or load_dataset(config.data)
     potential = potential or load_potential(config.twin.potential)
     model = Generator.from_pretrained(config.model).model
-    run = _Run(config, folder, table, data, KnownCrystals(data), potential, say, progress)
+    if barred is None:
+        # what is kept becomes training data: formulas of a test split stay out of it
+        sources = config.data.exclude_formulas_of if dataset is None else ()
+        barred = set().union(*(read_formulas(source) for source in sources))
+    run = _Run(config, folder, table, data, KnownCrystals(data), frozenset(barred), potential, say, progress)
     done = {line["round"]: Round(**line) for line in read_lines(folder / "rounds.jsonl")}
     for number in range(config.rounds + 1):
         added = 0
@@ -142,6 +148,7 @@ class _Run:
     table: HullTable
     data: CrystalDataset
     known: KnownCrystals
+    barred: frozenset[str]
     potential: Potential
     say: Callable[[str], None]
     progress: bool
@@ -198,7 +205,8 @@ def _collect(run: _Run, model: CrystalModel, number: int) -> int:
     found = msun_flags(verdicts, novel)
     order = sorted(np.flatnonzero(found).tolist(), key=lambda i: (verdicts[i].above_hull, i))
     reduced = {i: _reduced(relaxed[i], f"improve/{number}/{i}") for i in order}
-    usable = [i for i in order if isinstance(reduced[i], Crystal)]
+    readable = [i for i in order if isinstance(reduced[i], Crystal)]
+    usable = [i for i in readable if relaxed[i].composition.reduced_formula not in run.barred]
     flags = within_caps(
         [relaxed[i].composition for i in usable],
         census_of_groups(run.data.train),
@@ -228,7 +236,8 @@ def _collect(run: _Run, model: CrystalModel, number: int) -> int:
         "metastable": sum(verdict.metastable for verdict in verdicts),
         "metastable_unique_novel": len(order),
         "capped_or_denied": len(usable) - len(kept),
-        "without_symmetry": len(order) - len(usable),
+        "of_a_barred_formula": len(readable) - len(usable),
+        "without_symmetry": len(order) - len(readable),
     }
     write_atomic(closing, json.dumps(counts, indent=1))
     run.say(f"round {number}: " + ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))

@@ -21,6 +21,7 @@ from potentials.files import write_atomic
 
 TABLE = Path(__file__).parent / "data" / "hull_chgnet.json.gz"
 FORMAT_VERSION = 1
+CREDIBLE = -0.3  # eV/atom; finds lie meV below a known hull: further down a phase is missing, or the potential fails
 METASTABLE = 0.1  # eV/atom above the hull, the field's usual limit (Zeni et al. 2025; Sun et al. 2016)
 
 

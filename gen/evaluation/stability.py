@@ -15,7 +15,7 @@ from pydantic import Field
 from pymatgen.core import Structure
 from scipy.stats import spearmanr
 
-from gen.evaluation.hull import METASTABLE, HullTable, describe, energy_above_hull
+from gen.evaluation.hull import CREDIBLE, METASTABLE, HullTable, describe, energy_above_hull
 from gen.evaluation.metric import Metric
 from gen.evaluation.novelty import MATCHER, unique_flags
 from potentials.config import Config
@@ -59,8 +59,8 @@ class Verdict:
 
     @property
     def metastable(self) -> bool:
-        """Within 0.1 eV/atom of the hull."""
-        return self.above_hull is not None and self.above_hull <= METASTABLE
+        """Within 0.1 eV/atom of the hull; what lies incredibly far below it is not."""
+        return self.above_hull is not None and CREDIBLE <= self.above_hull <= METASTABLE
 
 
 def judge(
@@ -165,11 +165,12 @@ def stability_metrics(
     above = np.array([v.above_hull for v in verdicts if v.above_hull is not None])
     moved = np.array([v.rmsd for v in verdicts if v.rmsd is not None])
     metastable = np.array([v.metastable for v in verdicts])
-    stable = np.array([v.above_hull is not None and v.above_hull <= 0 for v in verdicts])
+    stable = np.array([v.metastable and v.above_hull is not None and v.above_hull <= 0 for v in verdicts])
+    artefact = np.array([v.above_hull is not None and v.above_hull < CREDIBLE for v in verdicts])
     converged = np.array([v.converged for v in verdicts])
     msun = msun_flags(verdicts, novel)
     of_all = "of all crystals handed in"
-    within = f"at most {METASTABLE} eV/atom above the hull, {of_all}"
+    within = f"{CREDIBLE} to {METASTABLE} eV/atom above the hull, {of_all}"
     unique = f"unique among the relaxed ({MATCHER}); novel: {novelty}"
     metrics = [
         Metric("relaxed", float(converged.mean()), "fraction", f"reached fmax and smax, {of_all}; {how}"),
@@ -178,6 +179,8 @@ def stability_metrics(
         Metric("msun", float(msun.mean()), "fraction", f"metastable ({within}), {unique}; {how}"),
         Metric("sun", float((msun & stable).mean()), "fraction", f"on or below the hull, {unique}; {how}"),
     ]
+    lowest = f"below {CREDIBLE} eV/atom: a gap in the reference or in the potential, never counted as stable"
+    metrics.append(Metric("not_credible", float(artefact.mean()), "fraction", f"{lowest}; {how}"))
     if len(above):
         protocol = f"median of {len(above)} crystals with a hull; {how}"
         metrics.append(Metric("energy_above_hull", float(np.median(above)), "eV/atom", protocol))
