@@ -107,11 +107,14 @@ class ScoreNorm:
 
     def __call__(self, sigma: Tensor) -> Tensor:
         """Root mean square of the score at `sigma`, same shape."""
-        step = self._log_sigma[1] - self._log_sigma[0]
-        place = ((sigma.double().cpu().log() - self._log_sigma[0]) / step).clamp(0, len(self._log_sigma) - 1.001)
+        # on the device itself, so that nothing waits for a copy; Apple's has no float64
+        device = torch.device("cpu") if sigma.device.type == "mps" else sigma.device
+        log_sigma, log_norm = self._log_sigma.to(device), self._log_norm.to(device)
+        place = (sigma.to(device).double().log() - log_sigma[0]) / (log_sigma[1] - log_sigma[0])
+        place = place.clamp(0, len(log_sigma) - 1.001)
         left = place.floor().long()
         share = place - left
-        value = self._log_norm[left] * (1 - share) + self._log_norm[left + 1] * share
+        value = log_norm[left] * (1 - share) + log_norm[left + 1] * share
         return value.exp().to(sigma)
 
 

@@ -96,3 +96,10 @@ def test_langevin_keeps_the_stationary_density():
         x = wrapped_normal.langevin_step(x, wrapped_normal.score(x, sigma), sigma, 0.05, noise)
     expected = math.exp(-2 * math.pi**2 * 0.15**2)
     assert torch.cos(2 * math.pi * x).mean() == pytest.approx(expected, abs=0.02)
+
+
+def test_tabulated_norm_agrees_with_quadrature():
+    norm = wrapped_normal.ScoreNorm(0.005, 0.5)
+    sigma = torch.tensor([0.001, 0.0037, 0.02, 0.1, 0.33, 0.349, 0.351, 0.5], dtype=torch.float64)
+    assert torch.allclose(norm(sigma), wrapped_normal.score_norm(sigma), rtol=2e-4)
+    assert norm(sigma.view(2, 4).float()).shape == (2, 4)
