@@ -112,7 +112,8 @@ def test_the_terminal_table_is_aligned_and_says_what_is_left_out(example):
     column = lines[0].index("candidate")
     assert [line[column : column + 8] for line in table] == [e.candidate.id[:8] for e in ranking.entries[:5]]
     assert lines[8] == f"and {len(ranking.entries) - 5} more in ranking.csv"
-    assert "1 not rankable, e.g." in lines[9]
+    assert "share a letter cannot be told apart" in lines[9]
+    assert "1 not rankable, e.g." in lines[10]
     nobody = dataclasses.replace(ranking, entries=(), unranked=())
     assert format_ranking(nobody, 5) == "no candidate could be ranked"
 
