@@ -33,6 +33,7 @@ from screening.adsorption.seeds import derive_seed
 BOLTZMANN = 8.617333262e-5  # eV/K (CODATA 2018)
 KJ_PER_MOL_PER_EV = 96.48533212
 BLOCKS = 10
+MIN_WIDOM_FOR_HEAT = 1e-6  # below, the gas does not fit and the average is of noise
 UNKNOWN_CUTOFF = 6.0  # Å, assumed of a potential that does not say
 
 
@@ -55,7 +56,7 @@ class PotentialHenry:
     temperature: float  # K
     henry_coefficient: float  # mol/(kg Pa), absolute
     henry_std: float  # one standard error
-    heat: float | None  # kJ/mol, isosteric, positive when adsorption releases heat; None where nothing fits
+    heat: float | None  # kJ/mol, isosteric, positive when adsorption releases heat; None where it does not fit
     heat_std: float | None  # one standard error
     widom_factor: float  # <exp(-E/kT)> over the whole cell, overlaps and holes counted as zero
     insertions: int
@@ -331,7 +332,7 @@ def _averages(
     per_factor = 1.0 / (GAS_CONSTANT * temperature * density)
     heat = heat_std = None
     notes = []
-    if widom > 0.0:
+    if widom > MIN_WIDOM_FOR_HEAT:
         weighted = np.where(weights > 0.0, weights * np.where(np.isfinite(energies), energies, 0.0), 0.0)
         mean = float(weighted.sum() / weights.sum())
         # a ratio of averages: first-order propagation over the blocks
@@ -341,7 +342,7 @@ def _averages(
         if widom_std > 0.25 * widom:
             notes.append("few insertions carry the average: the error is a lower bound")
     else:
-        notes.append(f"none of {len(energies)} insertions found room: {guest.name} does not fit")
+        notes.append(f"hardly any of {len(energies)} insertions found room: {guest.name} does not fit")
     if holes.any():
         notes.append(
             f"{int(holes.sum())} of {int(fits.sum())} evaluated insertions fell into holes of the potential "

@@ -1,4 +1,4 @@
-"""Insertion energies by local re-evaluation equal those of the whole crystal; energies alone equal energies with forces."""
+"""Insertion energies by local re-evaluation equal those of the whole crystal; energies without forces stay the same."""
 
 import numpy as np
 import pytest
