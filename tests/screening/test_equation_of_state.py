@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from potentials.errors import InputError
-from screening.adsorption.equation_of_state import GAS_CONSTANT, peng_robinson
+from screening.adsorption.equation_of_state import GAS_CONSTANT, KNAPP, peng_robinson
 from screening.adsorption.gases import TRAPPE
 
 CO2, N2, CH4 = TRAPPE["CO2"], TRAPPE["N2"], TRAPPE["CH4"]
@@ -61,6 +61,46 @@ def test_two_phase_region_takes_the_stable_root():
     liquid = peng_robinson([CO2], [1.0], temperature=280.0, pressure=50e5)
     assert vapour.compressibility > 0.5
     assert liquid.compressibility < 0.2
+
+
+@pytest.mark.parametrize("gases", [[CO2, CH4], [CO2, N2], [CO2, N2, CH4]])
+def test_interaction_coefficients_keep_gibbs_duhem(gases):
+    y = np.array([0.3, 0.7, 0.4])[: len(gases)]
+    y = y / y.sum()
+    step = 1e-5 * np.array([1.0, -1.0, 0.0])[: len(gases)]
+    low, high = (
+        peng_robinson(gases, y + sign * step, temperature=300.0, pressure=4e6, interactions=KNAPP) for sign in (-1, 1)
+    )
+    change = np.log(high.fugacity_coefficients) - np.log(low.fugacity_coefficients)
+    assert y @ change == pytest.approx(0.0, abs=1e-3 * np.abs(change).max())
+
+
+def test_interaction_coefficients_act_between_unlike_gases_alone():
+    plain = peng_robinson([CO2], [1.0], temperature=300.0, pressure=4e6)
+    assert peng_robinson([CO2], [1.0], temperature=300.0, pressure=4e6, interactions=KNAPP) == plain
+    mixed = [
+        peng_robinson([CO2, CH4], [0.25, 0.75], temperature=300.0, pressure=1e6, interactions=k).fugacity_coefficients
+        for k in (None, {}, KNAPP)
+    ]
+    assert mixed[0] == mixed[1]
+    assert mixed[2][0] > mixed[0][0]  # k > 0: unlike molecules like each other less
+    assert mixed[2] == pytest.approx(mixed[0], rel=0.01)
+
+
+@pytest.mark.parametrize("name", TRAPPE)
+def test_every_gas_is_nearly_ideal_when_dilute(name):
+    state = peng_robinson([TRAPPE[name]], [1.0], temperature=298.0, pressure=1e3)
+    assert state.fugacity_coefficients[0] == pytest.approx(1.0, abs=2e-3)
+    # second virial coefficient: ln phi = B P / (R T) at low pressure, B = b - a / (R T)
+    assert np.log(state.fugacity_coefficients[0]) == pytest.approx(state.compressibility - 1.0, rel=1e-2)
+
+
+def test_water_condenses_near_its_vapour_pressure():
+    water = TRAPPE["H2O"]
+    vapour = peng_robinson([water], [1.0], temperature=373.15, pressure=0.8e5)
+    liquid = peng_robinson([water], [1.0], temperature=373.15, pressure=1.3e5)
+    assert vapour.compressibility > 0.9
+    assert liquid.compressibility < 0.01
 
 
 @pytest.mark.parametrize(
