@@ -1,77 +1,302 @@
-"""Adsorption figures of structures the user brings, one table row each."""
+"""Adsorption figures of structures the user brings, measured by a process recipe, ranked, and resumable.
 
-from collections.abc import Sequence
+Every structure runs in a supervised worker process, since a compiled simulation cannot be interrupted and ends its
+process on an internal error. What is finished is kept in `<folder>/structures/` under the content of the structure
+and the hash of the settings, so that a second run of the same command goes on where the first stopped.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from tqdm import tqdm
 
-from potentials.config import Config
-from potentials.errors import SorbusError
-from potentials.structure_files import read_structures
-from screening.adsorption.evaluator import HenrySettings, UptakeSettings, evaluate_henry, evaluate_uptake
-from screening.candidate import Candidate, Evaluation, content_id
+from potentials.config import config_hash
+from potentials.errors import GeometryError, InputError, SorbusError
+from potentials.files import write_atomic
+from potentials.structure_files import ReadResult, read_structures
+from screening.adsorption.framework import prepare_host
+from screening.adsorption.host_checks import framework_warnings
+from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
+from screening.adsorption.recipe_run import MIN_POINTS, RecipeSettings, run_recipe
+from screening.adsorption.seeds import derive_seed
+from screening.candidate import Candidate, Evaluation, Property, Row, Snapshot, content_id
+from screening.executor import Task
+from screening.geometry_json import encode_structure
 from screening.pores import PoreSettings, evaluate_pores
-from screening.table import Table, write_table
+from screening.quantities import with_error
+from screening.ranking import Ranking, rank
+from screening.table import Table, aligned, write_table
+from screening.workers import LocalWorkers
+
+_STAGE = "adsorb"
 
 
-class UptakeSwitch(UptakeSettings):
-    """Grand-canonical uptake, which may be left out."""
-
-    enabled: bool = True
-
-
-class AdsorbSettings(Config):
+class AdsorbSettings(RecipeSettings):
     """What `sorbus adsorb` needs to know."""
 
-    henry: HenrySettings = HenrySettings()
-    uptake: UptakeSwitch = UptakeSwitch()
     pores: PoreSettings = PoreSettings()
     seed: int = 0
+    workers: int = Field(default=1, gt=0)  # processes; a structure occupies one core
+    deadline_s: float = Field(default=7200.0, gt=0)  # a structure; then its process is killed
     out: str = "runs/adsorb"  # output folder
+
+
+@dataclass(frozen=True)
+class AdsorbResult:
+    """What a run of `adsorb_files` leaves behind."""
+
+    table: Table  # one row a structure, in the order of the input
+    ranking: Ranking
+    points: Table  # one row an isotherm point
+    pictures: tuple[Path, ...]  # of the isotherms; empty without matplotlib
+    reused: int  # structures that an earlier run had finished
+
+    @property
+    def summary(self) -> str:
+        """The ranking and what went wrong, for a terminal."""
+        return _summary(self)
 
 
 def adsorb_files(
     paths: Sequence[str], settings: AdsorbSettings, folder: str | Path, *, progress: bool = False
-) -> Table:
-    """Pores, Henry coefficients, heats, uptakes and process figures of every structure in `paths`.
+) -> AdsorbResult:
+    """Measure every structure of `paths` for the recipe of the settings, and rank them by its objectives.
 
-    Charges in the file (`_atom_site_charge`) are used as they are; otherwise they are assigned by the method
-    of `settings.henry`. Writes `<folder>/adsorption.csv`, again after each structure, so that nothing is lost
-    when a long run stops.
+    Charges in a file (`_atom_site_charge`) are used as they are; otherwise they are assigned by `settings.model`.
+    Writes in `folder`: `adsorption.csv` (again after each structure), `isotherms.csv`, `isotherms.png` and `.svg` when
+    matplotlib is installed, and `structures/*.json`.
 
     Raises:
-        InputError: a path does not exist or the folder cannot be written.
+        InputError: a path does not exist, the folder cannot be written, or the recipe needs more than is asked for.
     """
-    target = Path(folder) / "adsorption.csv"
+    require_objectives(settings)
+    folder = Path(folder)
     found = [result for path in paths for result in read_structures(path)]
-    rows: list[dict[str, Any]] = []
-    for result in tqdm(found, desc="adsorb", disable=not progress):
-        row: dict[str, Any] = {"name": result.name}
-        try:
-            structure = result.structure
-            row["formula"] = structure.composition.reduced_formula
-            row |= _measure(Candidate(content_id(structure), len(rows), structure, {}), settings)
-        except SorbusError as error:
-            row["error"] = str(error)
-        rows.append(row)
-        write_table(rows, target)
-    return write_table(rows, target)
+    rows: list[dict[str, Any]] = [{"name": result.name} for result in found]
+    candidates = [_candidate(result, index, rows[index], settings) for index, result in enumerate(found)]
+    kept = {c.id: _load(folder, c.id, settings) for c in candidates if c is not None}
+    reused = sum(evaluation is not None for evaluation in kept.values())
+    waiting = {c.id: c for c in candidates if c is not None and kept[c.id] is None}
+
+    def record(identity: str, evaluation: Evaluation | None, reason: str | None = None) -> None:
+        for row, candidate in zip(rows, candidates, strict=True):
+            if candidate is not None and candidate.id == identity:
+                row |= _columns(evaluation) if evaluation else {}
+                if reason or (evaluation and evaluation.rejected):
+                    row["error"] = reason or (evaluation.rejected if evaluation else "")
+        write_table(rows, folder / "adsorption.csv")
+
+    for identity, evaluation in kept.items():
+        if evaluation is not None:
+            record(identity, evaluation)
+    with tqdm(total=len(kept), initial=reused, desc="adsorb", disable=not progress) as bar:
+        for identity, answer in _run(list(waiting.values()), settings, folder):
+            if isinstance(answer, str):
+                record(identity, None, answer)
+            else:
+                kept[identity] = _evaluation(answer)
+                if kept[identity].rejected is None:  # type: ignore[union-attr]
+                    write_atomic(_record_path(folder, identity, settings), json.dumps(answer, allow_nan=False))
+                record(identity, kept[identity])
+            bar.update()
+    ranking = _rank(candidates, kept, settings)
+    for entry in ranking.entries:
+        rows[entry.index] |= {
+            "place": entry.place,
+            "place low": entry.rank_interval[0],
+            "place high": entry.rank_interval[1],
+            "score": entry.score,
+        }
+    points = write_table(_point_rows(rows, candidates, kept), folder / "isotherms.csv")
+    pictures = _draw(points, ranking, rows, settings, folder)
+    return AdsorbResult(write_table(rows, folder / "adsorption.csv"), ranking, points, pictures, reused)
 
 
-def _measure(candidate: Candidate, settings: AdsorbSettings) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    evaluations = [lambda: evaluate_pores(candidate, settings.pores, settings.seed)]
-    evaluations.append(lambda: evaluate_henry(candidate, settings.henry, settings.seed))
-    if settings.uptake.enabled:
-        evaluations.append(lambda: evaluate_uptake(candidate, settings.uptake, settings.seed))
-    for measure in evaluations:
-        evaluation: Evaluation = measure()
-        for item in evaluation.properties:
-            row[f"{item.name} [{item.unit}]" if item.unit else item.name] = item.value
+def measure_structure(candidate: Candidate, settings: AdsorbSettings, seed: int) -> Evaluation:
+    """Pores and every figure of the recipe; what a worker runs.
+
+    A framework the model cannot describe is rejected with the reason.
+    """
+    pores = evaluate_pores(candidate, settings.pores, seed).properties
+    try:
+        host = prepare_host(candidate.structure, settings.model)
+        run = run_recipe(host, settings, seed)
+        return Evaluation((*pores, *recipe_properties(host, run, settings, seed)))
+    except (InputError, GeometryError) as error:
+        return Evaluation(pores, rejected=str(error))
+
+
+def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: AdsorbSettings) -> Candidate | None:
+    """The structure of a file, its row given formula and warnings, or the reason why there is none."""
+    try:
+        structure = result.structure
+        row["formula"] = structure.composition.reduced_formula
+        row["atoms"] = len(structure)
+        if not structure.is_ordered:
+            raise InputError(f"{result.name} has partially occupied sites: choose one ordered arrangement")
+        row["warnings"] = "; ".join(framework_warnings(structure, settings.model.cutoff))
+        return Candidate(content_id(structure), index, structure, {"name": result.name, "file": str(result.path)})
+    except SorbusError as error:
+        row["error"] = str(error)
+        return None
+
+
+def _run(candidates: list[Candidate], settings: AdsorbSettings, folder: Path) -> Any:
+    """(id, answer or reason) of every candidate as it comes."""
+    if not candidates:
+        return
+    values = settings.model_dump(mode="json")
+    queue = list(reversed(candidates))
+    folder.mkdir(parents=True, exist_ok=True)
+    with LocalWorkers(min(settings.workers, len(candidates)), folder) as workers:
+        running = 0
+        while queue or running:
+            while queue and workers.free() > 0:
+                workers.submit(_task(queue.pop(), values, settings))
+                running += 1
+            for outcome in workers.wait(1.0):
+                running -= 1
+                identity = outcome.task.subjects[0]
+                if outcome.answer is None:
+                    yield identity, f"the simulation ended ({outcome.death}): the reason is in {workers.log}"
+                elif "error" in outcome.answer:
+                    yield identity, str(outcome.answer["error"])
+                else:
+                    yield identity, dict(outcome.answer)
+
+
+def _task(candidate: Candidate, values: Mapping[str, Any], settings: AdsorbSettings) -> Task:
+    payload = {
+        "kind": "evaluate",
+        "stage": _STAGE,
+        "subject": candidate.id,
+        "function": "screening.adsorb_files:measure_structure",
+        "settings_class": "screening.adsorb_files:AdsorbSettings",
+        "settings": values,
+        "seed": derive_seed(settings.seed, _STAGE, candidate.id),
+        "candidate": {
+            "id": candidate.id,
+            "index": candidate.index,
+            "structure": encode_structure(candidate.structure),
+            "provenance": {},
+            "properties": [],
+        },
+    }
+    return Task(_STAGE, (candidate.id,), payload, settings.deadline_s)
+
+
+def _record_path(folder: Path, identity: str, settings: AdsorbSettings) -> Path:
+    # where it runs and how many at a time change no number
+    alike = settings.model_copy(update={"out": "", "workers": 1, "deadline_s": 1.0})
+    return folder / "structures" / f"{identity}_{config_hash(alike)[:12]}.json"
+
+
+def _load(folder: Path, identity: str, settings: AdsorbSettings) -> Evaluation | None:
+    path = _record_path(folder, identity, settings)
+    if not path.is_file():
+        return None
+    try:
+        return _evaluation(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # written by another version, or cut short: measured again
+
+
+def _evaluation(answer: Mapping[str, Any]) -> Evaluation:
+    return Evaluation(tuple(Property(**item) for item in answer["properties"]), rejected=answer["rejected"])
+
+
+def _columns(evaluation: Evaluation) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for item in evaluation.properties:
+        if parse_point(item) is None:
+            columns[f"{item.name} [{item.unit}]" if item.unit else item.name] = item.value
             if item.std is not None:
-                row[f"{item.name} std"] = item.std
-        if evaluation.rejected:
-            row["error"] = evaluation.rejected
-            break
-    return row
+                columns[f"{item.name} std"] = item.std
+    notes = dict.fromkeys(item.note for item in evaluation.properties if item.note)
+    return columns | ({"notes": "; ".join(notes)} if notes else {})
+
+
+def _point_rows(
+    rows: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate | None], kept: Mapping[str, Evaluation | None]
+) -> list[dict[str, Any]]:
+    found = []
+    for row, candidate in zip(rows, candidates, strict=True):
+        evaluation = kept.get(candidate.id) if candidate else None
+        for item in evaluation.properties if evaluation else ():
+            if (point := parse_point(item)) is not None:
+                gas, pressure, temperature = point
+                found.append(
+                    {
+                        "name": row["name"],
+                        "gas": gas,
+                        "temperature [K]": temperature,
+                        "pressure [Pa]": pressure,
+                        "uptake [mol/kg]": item.value,
+                        "uptake std": item.std,
+                    }
+                )
+    return found
+
+
+def _objectives(settings: AdsorbSettings) -> list[dict[str, Any]]:
+    recipe = settings.recipe
+    if settings.mixtures == "none" and not (recipe.parasitic and settings.isotherm_points >= MIN_POINTS):
+        name = f"{recipe.target.lower()}_henry_{recipe.feed.temperature:g}K"
+        return [{"property": name, "direction": "max", "weight": 1.0}]
+    return [
+        {"property": f"{recipe.prefix}_{name}", "direction": direction, "weight": weight}
+        for name, direction, weight in recipe.objectives
+    ]
+
+
+def _rank(
+    candidates: Sequence[Candidate | None], kept: Mapping[str, Evaluation | None], settings: AdsorbSettings
+) -> Ranking:
+    rows = []
+    for candidate in candidates:
+        evaluation = kept.get(candidate.id) if candidate else None
+        if candidate is not None and evaluation is not None and evaluation.rejected is None:
+            measured = {item.name: item for item in evaluation.properties}
+            rows.append(Row(candidate.index, "active", replace(candidate, properties=measured)))
+    config = {"ranking": {"objectives": _objectives(settings), "top": 10}, "seed": settings.seed}
+    return rank(Snapshot(_STAGE, settings.recipe.title, config, "", {}, (_STAGE,), tuple(rows)))
+
+
+def _draw(
+    points: Table, ranking: Ranking, rows: Sequence[Mapping[str, Any]], settings: AdsorbSettings, folder: Path
+) -> tuple[Path, ...]:
+    from screening.isotherm_figure import draw_isotherms
+
+    best = [str(rows[entry.index]["name"]) for entry in ranking.entries]
+    return draw_isotherms(points.rows, best, settings.recipe.title, folder)
+
+
+def _summary(result: AdsorbResult) -> str:
+    lines = [f"{result.table.succeeded} of {len(result.table.rows)} measured, {result.reused} of them before"]
+    shown = []
+    for entry in result.ranking.entries[:20]:
+        row: dict[str, Any] = {"place": entry.place, "90 %": _span(entry.rank_interval)}
+        row["name"] = result.table.rows[entry.index]["name"]
+        for objective in result.ranking.objectives:
+            item = entry.candidate.properties[objective.property]
+            label = f"{objective.property} [{objective.unit}]" if objective.unit else objective.property
+            row[label] = with_error(item.value, item.std)
+        row["!"] = "!" if result.table.rows[entry.index].get("warnings") else ""
+        shown.append(row)
+    if shown:
+        lines += ["", aligned(shown)]
+    if len(result.ranking.entries) > len(shown):
+        lines.append(f"... and {len(result.ranking.entries) - len(shown)} more in {result.table.path}")
+    lines += [f"not ranked: {result.table.rows[u.index]['name']}: {u.reason}" for u in result.ranking.unranked]
+    lines += [f"{row['name']}: {row['error']}" for row in result.table.rows if row.get("error")]
+    lines += [f"! {row['name']}: {row['warnings']}" for row in result.table.rows if row.get("warnings")]
+    written = [result.table.path, *([result.points.path] if result.points.rows else []), *result.pictures]
+    return "\n".join([*lines, "", "written: " + ", ".join(map(str, written))])
+
+
+def _span(interval: tuple[int, int]) -> str:
+    return str(interval[0]) if interval[0] == interval[1] else f"{interval[0]}-{interval[1]}"

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 CANDIDATES = ("henry", "langmuir", "toth", "dual-site-langmuir", "quadratic")  # all have a Henry limit
 SMALLEST_ERROR = 0.01  # relative; block errors of a few points are themselves uncertain
 DETOUR = 2.0  # standard deviation of the weak prior on ln(parameter) that keeps ill-determined ones from running away
+_SHAPES = ("heterogeneity", "exponent")  # parameters that are powers
+_SHAPE_REACH = 1.5  # in the logarithm; beyond, the curve is a step
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,12 @@ def _fit(
             return found
         return np.append(found, (isotherm.henry_coefficient / henry.value - 1.0) / relative)
 
+    # a factor 3000 either way: an infinite saturation capacity is Henry's law, which is a candidate of its own
+    reach = np.array([_SHAPE_REACH if label in _SHAPES else 8.0 for label in _names(kind)])
     best = None
     for start in starts:
         guess = np.log(start)
-        # a factor 3000 either way: an infinite saturation capacity is Henry's law, which is a candidate of its own
-        attempt = least_squares(residuals, guess, bounds=(guess - 8.0, guess + 8.0), x_scale=1.0, max_nfev=400)
+        attempt = least_squares(residuals, guess, bounds=(guess - reach, guess + reach), x_scale=1.0, max_nfev=400)
         if best is None or attempt.cost < best.cost:
             best = attempt
     assert best is not None

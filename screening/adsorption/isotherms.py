@@ -165,7 +165,9 @@ class Toth:
         return self.saturation * np.where(u > 0.5, series + beyond, series)
 
     def _scaled(self, pressure: ArrayLike) -> Array:
-        return (self.affinity * np.asarray(pressure, dtype=float)) ** self.heterogeneity
+        with np.errstate(divide="ignore"):  # the logarithm of no pressure
+            exponent = self.heterogeneity * np.log(self.affinity * np.asarray(pressure, dtype=float))
+        return np.exp(np.minimum(exponent, 600.0))  # a solver may try absurd pressures
 
     def _share(self, pressure: ArrayLike) -> Array:
         x = self._scaled(pressure)

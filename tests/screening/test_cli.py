@@ -83,7 +83,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["relax", "missing.cif"], "missing.cif"),
         (["relax", "a.cif", "fmx=1"], "did you mean 'fmax'?"),
         (["adsorb", "missing_folder"], "missing_folder"),
-        (["adsorb", "a.cif", "henry.temprature=300"], "did you mean 'temperature'?"),
+        (["adsorb", "a.cif", "prodution_cycles=300"], "did you mean 'production_cycles'?"),
         (["evaluate", "missing_folder"], "missing_folder"),
         (["train", "crystals"], "name one configuration"),
         (["train", "potential", "missing.yaml"], "missing.yaml"),
