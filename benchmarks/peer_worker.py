@@ -1,0 +1,142 @@
+"""Time a peer's network in the peer's own environment: called by `benchmarks/potential_peers.py`, not by hand.
+
+    envs/nequip/bin/python benchmarks/peer_worker.py nequip systems.npz 12
+
+Prints one JSON line. The systems carry their neighbour lists, so that nothing but the network is timed.
+"""
+
+import importlib.metadata
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+import torch
+
+
+def nequip(numbers, arrays, stress):
+    """NequIP: 4 layers, l = 2, 32 features, no odd-parity copies (the faster kind), eager, float32."""
+    from nequip.model import NequIPGNNModel
+    from nequip.utils.global_state import set_global_state
+
+    set_global_state()
+    symbols = [f"E{z}" for z in numbers]
+    model = NequIPGNNModel(
+        seed=0,
+        model_dtype="float32",
+        type_names=symbols,
+        r_max=5.0,
+        num_layers=4,
+        l_max=2,
+        parity=False,
+        num_features=32,
+        avg_num_neighbors=arrays["edge_index"].shape[1] / len(arrays["numbers"]),
+        per_type_energy_scales=1.0,
+        per_type_energy_shifts=dict.fromkeys(symbols, 0.0),
+    )
+    index = {z: i for i, z in enumerate(numbers)}
+
+    def data():
+        return {
+            "pos": torch.from_numpy(arrays["positions"]),
+            "atom_types": torch.tensor([index[z] for z in arrays["numbers"]]),
+            "edge_index": torch.from_numpy(arrays["edge_index"]),
+            "cell": torch.from_numpy(arrays["cell"]),
+            "edge_cell_shift": torch.from_numpy(arrays["shifts"]).double(),
+            "batch": torch.from_numpy(arrays["batch"]),
+            "num_atoms": torch.from_numpy(np.bincount(arrays["batch"])),
+            "pbc": torch.from_numpy(arrays["pbc"]),
+        }
+
+    def call():
+        return model(data())["forces"]
+
+    return model, call
+
+
+def mace(numbers, arrays, stress):
+    """MACE: two layers, 128x0e + 128x1o, l = 3, correlation 3, scripted by e3nn as its calculator does, float32."""
+    torch.set_default_dtype(torch.float32)
+    import mace.modules as modules
+    from e3nn import o3
+    from e3nn.util import jit
+
+    model = modules.ScaleShiftMACE(
+        r_max=5.0,
+        num_bessel=8,
+        num_polynomial_cutoff=5,
+        max_ell=3,
+        interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+        num_interactions=2,
+        num_elements=len(numbers),
+        hidden_irreps=o3.Irreps("128x0e + 128x1o"),
+        MLP_irreps=o3.Irreps("16x0e"),
+        atomic_energies=np.zeros(len(numbers)),
+        avg_num_neighbors=arrays["edge_index"].shape[1] / len(arrays["numbers"]),
+        atomic_numbers=list(numbers),
+        correlation=3,
+        gate=torch.nn.functional.silu,
+        atomic_inter_scale=1.0,
+        atomic_inter_shift=0.0,
+    )
+    index = torch.tensor([list(numbers).index(z) for z in arrays["numbers"]])
+    counts = np.bincount(arrays["batch"])
+    cell = torch.from_numpy(arrays["cell"]).float()
+    shifts = torch.from_numpy(arrays["shifts"]).float()
+    batch = torch.from_numpy(arrays["batch"])
+    edges = torch.from_numpy(arrays["edge_index"])
+
+    def data():
+        return {
+            "positions": torch.from_numpy(arrays["positions"]).float(),
+            "node_attrs": torch.nn.functional.one_hot(index, len(numbers)).float(),
+            "edge_index": edges,
+            "cell": cell.reshape(-1, 3),
+            "unit_shifts": shifts,
+            "shifts": torch.einsum("ei,eij->ej", shifts, cell[batch[edges[0]]]),
+            "batch": batch,
+            "ptr": torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])),
+            "head": torch.zeros(len(counts), dtype=torch.long),
+        }
+
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    scripted = jit.compile(model)
+
+    def call():
+        return scripted(data(), compute_stress=stress)["forces"]
+
+    return model, call
+
+
+def main():
+    """Least process time of many calls, and the memory a call adds."""
+    torch.set_num_threads(1)
+    kind, path, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    stress = bool(arrays.pop("stress"))
+    numbers = sorted({int(z) for z in arrays["numbers"]})
+    model, call = {"nequip": nequip, "mace": mace}[kind](numbers, arrays, stress)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times = []
+    for _ in range(repeats + 3):
+        start = time.process_time()
+        forces = call()
+        times.append(time.process_time() - start)
+    assert bool(torch.isfinite(forces).all())
+    package = {"nequip": "nequip", "mace": "mace-torch"}[kind]
+    answer = {
+        "seconds": min(times[3:]),
+        "memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
+        "weights": sum(p.numel() for p in model.parameters()),
+        "version": f"{package} {importlib.metadata.version(package)}, torch {torch.__version__}",
+        "what": {"nequip": nequip, "mace": mace}[kind].__doc__,
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
