@@ -33,7 +33,9 @@ class ElasticSettings(Config):
     strain: float = pydantic.Field(default=0.005, gt=0.0, le=0.05)
     relax_atoms: bool = True  # off: the clamped-ion constants, an upper bound
     fmax: float = pydantic.Field(default=0.02, gt=0.0)  # eV/Å, of the atoms in each strained cell
-    max_steps: int = pydantic.Field(default=100, ge=0)
+    max_steps: int = pydantic.Field(default=200, ge=0)
+    # FIRE copes better with the small forces and soft modes of a crystal that was relaxed already
+    optimizer: Literal["fire", "lbfgs"] = "fire"
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,12 @@ def _relaxed(cells: list[Structure], potential: Potential, settings: ElasticSett
     from potentials.relaxation import relax
 
     results = relax(
-        cells, potential, fmax=settings.fmax, max_steps=settings.max_steps, variable_cell=False, optimizer="lbfgs"
+        cells,
+        potential,
+        fmax=settings.fmax,
+        max_steps=settings.max_steps,
+        variable_cell=False,
+        optimizer=settings.optimizer,
     )
     for result in results:
         if result.failure:

@@ -80,6 +80,33 @@ EVALUATORS: Mapping[str, Evaluator] = {
             "dear",
             needs=("raspalib",),
         ),
+        Evaluator(
+            "potential_henry",
+            "screening.adsorption.potential_evaluator:evaluate_potential_henry",
+            "screening.adsorption.potential_evaluator:PotentialHenrySettings",
+            "dear",
+            needs=("torch",),
+        ),
+        Evaluator(
+            "diffusion",
+            "screening.adsorption.diffusion:evaluate_diffusion",
+            "screening.adsorption.diffusion:DiffusionSettings",
+            "dear",
+            needs=("torch",),
+        ),
+        Evaluator(
+            "elasticity",
+            "screening.elastic:evaluate_elasticity",
+            "screening.elastic:ElasticSettings",
+            "dear",
+            needs=("torch", "chgnet"),
+        ),
+        Evaluator(
+            "water_stability",
+            "screening.water_stability:evaluate_water_stability",
+            "screening.water_stability:WaterStabilitySettings",
+            "cheap",
+        ),
     )
 }
 

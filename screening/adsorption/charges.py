@@ -19,7 +19,8 @@ def framework_charges(
     """Charges [n_atoms] (e, summing to zero) and a word on where they are from.
 
     In order: `none` gives zeros; a site property `charge` that is not zero throughout is used as given; a force
-    field's own charges; then `method`.
+    field's own charges; then `method`: `learned`, `environment` or `eqeq`, each falling back to the next, in words,
+    where the framework holds an element it does not know.
 
     Raises:
         InputError: given charges that are not finite or not neutral, or an element the method does not know.
@@ -32,11 +33,20 @@ def framework_charges(
         return neutral(np.array(given, dtype=float), "the charges given with the structure"), "given"
     if fixed is not None:
         return neutral(np.array([fixed[element] for element in elements]), "the force field's charges"), "force-field"
+    fallen_back = ""
+    if method == "learned":
+        from screening.adsorption.learned_charges import learned_charges, unseen_elements  # torch takes its time
+
+        untrained = unseen_elements(elements)
+        if not untrained:
+            charges, unseen = learned_charges(structure, elements)
+            return charges, f"learned ({unseen:.0%} of atoms bonded in a way never seen)"
+        method, fallen_back = "environment", f", the charge network never saw {', '.join(untrained)}"
     if method == "environment":
         unreferenced = unreferenced_elements(elements)
         if not unreferenced:
             charges, unseen = environment_charges(structure, elements)
-            return charges, f"environment ({unseen:.0%} of atoms bonded in a way never seen)"
+            return charges, f"environment ({unseen:.0%} of atoms bonded in a way never seen{fallen_back})"
         label = f"EQeq (no reference charges for {', '.join(unreferenced)})"
     else:
         label = "EQeq"

@@ -128,6 +128,7 @@ def test_damped_coulomb_vanishes_smoothly_at_the_cutoff():
     r = torch.tensor([3.0, 11.999, 12.0], dtype=torch.float64, requires_grad=True)
     value = damped_coulomb(r, 12.0)
     (slope,) = torch.autograd.grad(value.sum(), r)
+    value = value.detach()
     assert float(value[2]) == pytest.approx(0.0, abs=1e-15)
     assert float(slope[2]) == pytest.approx(0.0, abs=1e-12)
     assert float(value[0]) == pytest.approx(float(torch.erfc(torch.tensor(0.6)) / 3), abs=2e-3)
@@ -150,9 +151,7 @@ def test_methane_between_atoms_far_apart_moves_and_a_full_crystal_has_no_room():
 def test_any_potential_can_drive_the_guest():
     from potentials import load_potential
 
-    settings = DiffusionSettings(
-        gas="Ar", walkers=8, picoseconds=0.02, settle_picoseconds=0.0, timestep=2.0, fit_to=0.9
-    )
+    settings = DiffusionSettings(gas="Ar", walkers=8, picoseconds=0.04, settle_picoseconds=0.0, timestep=2.0)
     host = Structure(Lattice.cubic(11.0), ["Ar"], [[0, 0, 0]])
     found = guest_diffusion(host, settings, potential=load_potential("lj", cutoff=5.0), seed=0)
     assert np.isfinite(found.displacement).all()
