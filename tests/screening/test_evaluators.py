@@ -37,7 +37,7 @@ def test_every_registered_evaluator_is_there_and_has_the_agreed_form(entry: Eval
 def test_unknown_names_get_the_nearest() -> None:
     with pytest.raises(InputError, match="no evaluator is called 'pore': did you mean 'pores'"):
         find_evaluator("pore")
-    with pytest.raises(InputError, match="there are ensemble, henry, novelty"):
+    with pytest.raises(InputError, match="there are diffusion, elasticity, ensemble, henry"):
         find_evaluator("xyzzy")
 
 
