@@ -46,7 +46,7 @@ def recipe_properties(host: Host, run: RecipeRun, settings: RecipeSettings, seed
     return (
         *henry_properties(run),
         *_void_properties(run),
-        *(point_property(point, host.method) for points in run.points.values() for point in points),
+        *(point_property(point) for points in run.points.values() for point in points),
         *_cycle_properties(host, run),
         *_humid_properties(host, run, seed),
         *_parasitic_properties(host, run, settings, seed),
@@ -77,10 +77,10 @@ def henry_properties(run: RecipeRun) -> list[Property]:
     return found
 
 
-def point_property(point: IsothermPoint, method: str) -> Property:
+def point_property(point: IsothermPoint) -> Property:
     """A point of a pure isotherm as a property that a store can keep."""
     name = f"{point.gas.lower()}_pure_uptake_{point.pressure / 1e5:.6g}bar_{point.temperature:g}K"
-    return Property(name, point.uptake, "mol/kg", point.uptake_std, f"RASPA3 GCMC, absolute; {method}")
+    return Property(name, point.uptake, "mol/kg", point.uptake_std, point.method, point.note)
 
 
 def parse_point(item: Property) -> tuple[str, float, float] | None:
@@ -106,7 +106,8 @@ def _cycle_properties(host: Host, run: RecipeRun) -> list[Property]:
     prefix, how = recipe.prefix, f"{recipe.title}; {feed.method}"
     found = []
     for name, uptake in feed.loadings.items():
-        found.append(_property(f"{prefix}_{name.lower()}_uptake", uptake, "mol/kg", f"absolute; {how}"))
+        item = _property(f"{prefix}_{name.lower()}_uptake", uptake, "mol/kg", f"absolute; {how}")
+        found.append(replace(item, note=feed.note))
         if name in feed.heats:
             found.append(_property(f"{prefix}_{name.lower()}_heat", feed.heats[name], "kJ/mol", how))
     if run.pores is not None:
@@ -140,7 +141,10 @@ def _swing_properties(
     others = [capacity for name, capacity in capacities.items() if name != target]
     low = target.lower()
     found = [
-        _property(f"{prefix}_{low}_left", regeneration.loadings[target], "mol/kg", f"absolute; {how}"),
+        replace(
+            _property(f"{prefix}_{low}_left", regeneration.loadings[target], "mol/kg", f"absolute; {how}"),
+            note=regeneration.note,
+        ),
         _property(f"{prefix}_working_capacity", own, "mol/kg", how),
         _property(
             f"{prefix}_regenerability",

@@ -4,20 +4,21 @@ The order is cheap to dear: Widom insertion of every gas, pure-gas isotherms at 
 mixture at both ends of the cycle (simulated, or predicted from the pure gases), figures with propagated errors.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from potentials.config import Config
 from potentials.errors import InputError
 from screening.adsorption.cycles import Recipe, State, find_recipe
 from screening.adsorption.equation_of_state import peng_robinson
-from screening.adsorption.force_fields import HostGuestModel
+from screening.adsorption.force_fields import HostGuestModel, find_force_field
 from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas, find_gas
-from screening.adsorption.gcmc import GcmcSettings, uptake_of_host
+from screening.adsorption.gcmc import GcmcSettings, UptakeResult, uptake_of_host
 from screening.adsorption.henry import HenryResult, HenrySettings, henry_of_host
 from screening.adsorption.iast import iast
 from screening.adsorption.isotherm_fits import CANDIDATES, IsothermFit, fit_isotherm
@@ -29,6 +30,7 @@ from screening.adsorption.void_fraction import PoreVolume, helium_void
 DRAWS = 32  # of the fits behind the errors of predicted mixtures
 LOWEST_SHARE = 0.1  # the isotherm begins at this share of the gas's partial pressure
 MIN_POINTS = 3  # of an isotherm that is fitted
+NONPOLAR = 0.02  # e Å of dipole, up to which the batched grand-canonical engine takes a molecule
 
 
 class RecipeSettings(Config):
@@ -39,11 +41,18 @@ class RecipeSettings(Config):
     gases: tuple[str, ...] = ()  # Henry coefficients and isotherms of these besides the recipe's own gases
     # At the two ends of the cycle: simulated, predicted from pure-gas isotherms (moved in T by the heats), or left out
     mixtures: Literal["gcmc", "iast", "none"] = "gcmc"
-    insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas
-    heat_moves: int = Field(default=4_000, ge=200)  # moves of one molecule, a gas, for the zero-loading heat
+    # Henry coefficients and heats: by our batched insertions to a relative error, or by RASPA3 with fixed effort
+    henry_engine: Literal["batched", "raspa"] = "batched"
+    henry_error: float = Field(default=0.05, gt=0.0, lt=1.0)  # batched only
+    insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas; raspa only
+    heat_moves: int = Field(default=4_000, ge=200)  # moves of one molecule, a gas, for the heat; raspa only
     isotherm_points: int = Field(default=6, ge=0, le=60)  # a gas, at the temperature of adsorption; 0: none
-    equilibration_cycles: int = Field(default=300, ge=0)  # of every grand-canonical run
-    production_cycles: int = Field(default=900, ge=10)
+    # Isotherms and mixtures: by RASPA3 with the cycles below, or by our engine on energy grids to a relative error
+    # (molecules without a dipole)
+    gcmc_engine: Literal["raspa", "batched"] = "raspa"
+    equilibration_cycles: int = Field(default=300, ge=0)  # of every grand-canonical run; raspa only
+    production_cycles: int = Field(default=900, ge=10)  # raspa only
+    uptake_error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
     heat_capacity: float = Field(default=948.0, gt=0.0)  # J/(kg K) of the framework, for parasitic energies
 
     @field_validator("conditions")
@@ -53,6 +62,16 @@ class RecipeSettings(Config):
             return find_recipe(name).name
         except InputError as error:
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _gases_are_known(self) -> Self:
+        known = find_force_field(self.model.force_field).gases
+        for name in (*self.recipe.gases, *self.gases):
+            try:
+                find_gas(known, name)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return self
 
     @property
     def recipe(self) -> Recipe:
@@ -71,6 +90,8 @@ class IsothermPoint:
     uptake: float  # mol/kg, absolute
     uptake_std: float  # one standard error
     heat: float | None  # kJ/mol, where resolved
+    method: str = ""
+    note: str = ""  # a warning on the figure, when there is one
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,7 @@ class Uptakes:
     loadings: dict[str, Measured]  # mol/kg
     heats: dict[str, Measured]  # kJ/mol, where resolved
     method: str
+    note: str = ""  # a warning on the figures, when there is one
 
 
 @dataclass(frozen=True)
@@ -106,7 +128,13 @@ def run_recipe(host: Host, settings: RecipeSettings, seed: int) -> RecipeRun:
     recipe = settings.recipe
     temperature = recipe.feed.temperature
     wanted = tuple(dict.fromkeys([*recipe.gases, *(_canonical(host, name) for name in settings.gases)]))
-    protocol = HenrySettings(model=settings.model, insertions=settings.insertions, heat_moves=settings.heat_moves)
+    protocol = HenrySettings(
+        model=settings.model,
+        engine=settings.henry_engine,
+        error=settings.henry_error,
+        insertions=settings.insertions,
+        heat_moves=settings.heat_moves,
+    )
     henry = {name: henry_of_host(host, name, temperature, protocol, seed) for name in wanted}
     pores = helium_void(host, settings.insertions // 2, seed) if "He" in host.force_field.gases else None
     dry = [name for name in wanted if name != "H2O" or "H2O" in recipe.feed.mixture or "H2O" in settings.gases]
@@ -151,22 +179,53 @@ def measure_isotherm(
     host: Host, gas: str, pressures: list[float], temperature: float, settings: RecipeSettings, seed: int
 ) -> tuple[IsothermPoint, ...]:
     """Grand-canonical uptake of a pure gas at every pressure."""
-    protocol = _protocol(settings)
     found = []
-    for pressure in pressures:
-        component = uptake_of_host(host, {gas: 1.0}, pressure, temperature, protocol, seed).components[0]
+    for result in grand_canonical(host, {gas: 1.0}, pressures, temperature, settings, seed):
+        part = result.components[0]
         found.append(
             IsothermPoint(
-                component.gas,
-                temperature,
-                pressure,
-                component.fugacity,
-                component.uptake,
-                component.uptake_std,
-                component.heat,
+                gas=part.gas,
+                temperature=temperature,
+                pressure=result.pressure,
+                fugacity=part.fugacity,
+                uptake=part.uptake,
+                uptake_std=part.uptake_std,
+                heat=part.heat,
+                method=result.method,
+                note=result.note,
             )
         )
     return tuple(found)
+
+
+def grand_canonical(
+    host: Host,
+    mixture: Mapping[str, float],
+    pressures: Sequence[float],
+    temperature: float,
+    settings: RecipeSettings,
+    seed: int,
+) -> list[UptakeResult]:
+    """Uptake at every pressure (Pa) by the engine of the settings; water and other dipoles always by RASPA3."""
+    gases = [find_gas(host.force_field.gases, name) for name in mixture]
+    if settings.gcmc_engine == "batched" and not any(_is_polar(gas) for gas in gases):
+        from screening.adsorption.batched.isotherm import IsothermSettings, isotherm_of_host
+        from screening.adsorption.blocking import pocket_blocks
+
+        spheres = {gas.name: pocket_blocks(host, gas) for gas in gases}
+        blocks = {name: (found.centres, found.radii) for name, found in spheres.items()}
+        effort = IsothermSettings(error=settings.uptake_error)
+        return list(isotherm_of_host(host, mixture, pressures, temperature, settings=effort, seed=seed, blocks=blocks))
+    protocol = GcmcSettings(
+        model=settings.model,
+        equilibration_cycles=settings.equilibration_cycles,
+        production_cycles=settings.production_cycles,
+    )
+    return [uptake_of_host(host, mixture, pressure, temperature, protocol, seed) for pressure in pressures]
+
+
+def _is_polar(gas: Gas) -> bool:
+    return float(np.linalg.norm(sum(site.charge * np.array(site.position) for site in gas.sites))) > NONPOLAR
 
 
 def fit_points(points: tuple[IsothermPoint, ...], henry: HenryResult) -> IsothermFit | str:
@@ -189,7 +248,7 @@ def fit_points(points: tuple[IsothermPoint, ...], henry: HenryResult) -> Isother
 
 def simulate(host: Host, state: State, settings: RecipeSettings, seed: int) -> Uptakes:
     """The mixture by grand-canonical Monte Carlo."""
-    found = uptake_of_host(host, state.mixture, state.pressure, state.temperature, _protocol(settings), seed)
+    (found,) = grand_canonical(host, state.mixture, [state.pressure], state.temperature, settings, seed)
     return Uptakes(
         state,
         {part.gas: Measured(part.uptake, part.uptake_std) for part in found.components},
@@ -199,6 +258,7 @@ def simulate(host: Host, state: State, settings: RecipeSettings, seed: int) -> U
             if part.heat is not None and part.heat_std is not None
         },
         found.method,
+        found.note,
     )
 
 
@@ -258,14 +318,6 @@ def _moved(isotherm: Isotherm, henry: HenryResult, temperature: float, error: fl
     if henry.heat is None:
         raise InputError(f"{henry.gas} has no heat of adsorption to move its isotherm to {temperature:g} K by")
     return at_temperature(isotherm, henry.heat + error * (henry.heat_std or 0.0), henry.temperature, temperature)
-
-
-def _protocol(settings: RecipeSettings) -> GcmcSettings:
-    return GcmcSettings(
-        model=settings.model,
-        equilibration_cycles=settings.equilibration_cycles,
-        production_cycles=settings.production_cycles,
-    )
 
 
 def _canonical(host: Host, name: str) -> str:

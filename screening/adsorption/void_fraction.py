@@ -32,7 +32,7 @@ def helium_void(host: Host, insertions: int = 4000, seed: int = 0) -> PoreVolume
     Raises:
         InputError: the force field has no helium and none comes with the package.
     """
-    settings = HenrySettings(model=host.model, insertions=max(insertions, 200), heat_moves=200)
+    settings = HenrySettings(model=host.model, insertions=max(insertions, 200), heat_moves=200, error=0.02)
     found = henry_of_host(host, "He", HELIUM_TEMPERATURE, settings, seed)
     void = Measured(found.widom_factor, found.widom_std)
     volume = Measured(void.value / host.density, void.std / host.density)
