@@ -14,8 +14,9 @@ from pathlib import Path
 from pymatgen.core import Structure
 
 from benchmarks.adsorption_structures import mfi
-from benchmarks.charged_frameworks import DDEC_ARCHIVE, read_charged_cif
+from benchmarks.charged_frameworks import DDEC_ARCHIVE
 from potentials.files import data_root
+from screening.adsorption.charge_dataset import read_charged_cif
 from screening.adsorption.force_fields import HostGuestModel
 
 UIO_66 = Path("sorbents/kups/statistical/inputs/host/RUBTAK.cif")

@@ -29,7 +29,7 @@ class EnsembleSettings(Config):
     measure: Literal["henry", "uptake"] = "henry"
     gases: tuple[str, ...] = ("CO2", "N2")
     temperature: float = Field(default=298.0, gt=0.0)  # K, of `henry`
-    insertions: int = Field(default=4_000, ge=200)  # Widom insertions a gas and member
+    error: float = Field(default=0.05, gt=0.0, lt=1.0)  # relative standard error of a Henry coefficient to reach
     uptake: UptakeSettings = UptakeSettings()  # of `uptake`; its model is replaced
 
     @model_validator(mode="after")
@@ -74,8 +74,7 @@ def _of_member(candidate: Candidate, settings: EnsembleSettings, model: HostGues
                 model=model,
                 gases=settings.gases,
                 temperature=settings.temperature,
-                insertions=settings.insertions,
-                heat_moves=200,  # the fewest: heats are not used
+                error=settings.error,
             )
             found = evaluate_henry(candidate, protocol, seed)
     except (InputError, GeometryError) as error:

@@ -25,7 +25,7 @@ def candidate(structure: Structure) -> Candidate:
     return Candidate(content_id(structure), 0, structure, {})
 
 
-QUICK = {"gases": ["CO2"], "insertions": 200, "model": {"cutoff": 8.0}}
+QUICK = {"gases": ["CO2"], "error": 0.2, "model": {"cutoff": 8.0}}
 
 
 def settings(**extra) -> EnsembleSettings:

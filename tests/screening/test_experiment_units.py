@@ -52,7 +52,9 @@ def test_per_volume_needs_a_density(unit: str) -> None:
     with pytest.raises(InputError, match=r"density") as caught:
         loading_factor(unit, "CH4")
     assert unit in str(caught.value)
-    assert loading_factor(unit, "CH4", density=500.0)[0] == pytest.approx(2 * loading_factor(unit, "CH4", density=1e3)[0])
+    assert loading_factor(unit, "CH4", density=500.0)[0] == pytest.approx(
+        2 * loading_factor(unit, "CH4", density=1e3)[0]
+    )
 
 
 def test_methane_storage_in_volumes() -> None:
