@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from potentials.config import config_hash
 from potentials.errors import GeometryError, InputError, SorbusError
-from potentials.files import write_atomic
+from potentials.files import sha256_json, write_atomic
 from potentials.structure_files import ReadResult, read_structures
 from screening.adsorption.framework import prepare_host
 from screening.adsorption.host_checks import framework_warnings
@@ -192,7 +192,7 @@ def _task(candidate: Candidate, values: Mapping[str, Any], settings: AdsorbSetti
 def _record_path(folder: Path, identity: str, settings: AdsorbSettings) -> Path:
     # where it runs and how many at a time change no number
     alike = settings.model_copy(update={"out": "", "workers": 1, "deadline_s": 1.0})
-    return folder / "structures" / f"{identity}_{config_hash(alike)[:12]}.json"
+    return folder / "structures" / f"{identity}_{sha256_json([config_hash(alike), repr(settings.recipe)])[:12]}.json"
 
 
 def _load(folder: Path, identity: str, settings: AdsorbSettings) -> Evaluation | None:
@@ -289,6 +289,7 @@ def _summary(result: AdsorbResult) -> str:
         shown.append(row)
     if shown:
         lines += ["", aligned(shown)]
+        lines.append("90 %: from the Monte Carlo errors alone; force field and charges add more (docs/adsorption.md)")
     if len(result.ranking.entries) > len(shown):
         lines.append(f"... and {len(result.ranking.entries) - len(shown)} more in {result.table.path}")
     lines += [f"not ranked: {result.table.rows[u.index]['name']}: {u.reason}" for u in result.ranking.unranked]

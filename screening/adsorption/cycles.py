@@ -1,16 +1,20 @@
 """Process recipes as data: what gas is treated, how the bed is regenerated, and what a sorbent is ranked by.
 
-Adding a process is one entry in `RECIPES`.
+Adding a process is one entry in `RECIPES`, or a YAML file of your own given by its path (`RecipeFile`).
 """
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from potentials.config import Config, parse_config
 from potentials.errors import InputError
+from screening.adsorption.gases import read_yaml
 from screening.adsorption.parasitic_energy import ATMOSPHERE, SOURCES, Mode
 
 Direction = Literal["max", "min"]
@@ -186,12 +190,82 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+class StateFile(Config):
+    """A gas mixture in a recipe file."""
+
+    mixture: dict[str, float] = Field(min_length=1)  # gas -> mole fraction, dry
+    pressure: float = Field(gt=0.0, le=1e9, allow_inf_nan=False)  # Pa
+    temperature: float = Field(gt=50.0, lt=2000.0)  # K
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> Self:
+        total = sum(self.mixture.values())
+        if min(self.mixture.values()) <= 0.0 or abs(total - 1.0) > 1e-6:
+            raise ValueError(f"mole fractions {dict(self.mixture)} sum to {total:g}: give each above 0, 1 in all")
+        return self
+
+
+class ObjectiveFile(Config):
+    """A figure to rank by in a recipe file."""
+
+    figure: str  # without the prefix, such as working_capacity
+    direction: Direction = "max"
+    weight: float = Field(default=1.0, ge=0.0)
+
+
+class RecipeFile(Config):
+    """A process in a YAML file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    source: str
+    feed: StateFile
+    regeneration: StateFile | None = None
+    target: str = "CO2"
+    relative_humidity: float = Field(default=0.0, ge=0.0, lt=1.0)
+    objectives: tuple[ObjectiveFile, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _target_is_there(self) -> Self:
+        for state in (self.feed, self.regeneration):
+            if state is not None and self.target not in state.mixture:
+                raise ValueError(f"the target {self.target} is not in the mixture {', '.join(state.mixture)}")
+        return self
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """A recipe from its YAML file.
 
     Raises:
-        InputError: there is none; the nearest name and all names are given.
+        InputError: no such file, or what it says is no process.
     """
+    raw = parse_config(RecipeFile, read_yaml(Path(path), "process"), str(path))
+
+    def state(given: StateFile) -> State:
+        return State(dict(given.mixture), given.pressure, given.temperature)
+
+    return Recipe(
+        name=raw.name,
+        prefix=raw.prefix,
+        title=raw.title,
+        source=raw.source,
+        feed=state(raw.feed),
+        regeneration=state(raw.regeneration) if raw.regeneration else None,
+        target=raw.target,
+        relative_humidity=raw.relative_humidity,
+        objectives=tuple((goal.figure, goal.direction, goal.weight) for goal in raw.objectives),
+    )
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name, or in that YAML file.
+
+    Raises:
+        InputError: there is none (the nearest name and all names are given), or the file is no recipe.
+    """
+    if name.lower().endswith((".yaml", ".yml")):
+        return load_recipe(name)
     key = name.strip().lower().replace("_", "-").replace(" ", "-")
     if key in RECIPES:
         return RECIPES[key]

@@ -36,7 +36,7 @@ NONPOLAR = 0.02  # e Å of dipole, up to which the batched grand-canonical engin
 class RecipeSettings(Config):
     """What to measure for which process, and with how much effort."""
 
-    conditions: str = "flue-gas"  # a recipe of `screening.adsorption.cycles`
+    conditions: str = "flue-gas"  # a recipe of `screening.adsorption.cycles`, or the path of a recipe file
     model: HostGuestModel = HostGuestModel()
     gases: tuple[str, ...] = ()  # Henry coefficients and isotherms of these besides the recipe's own gases
     # At the two ends of the cycle: simulated, predicted from pure-gas isotherms (moved in T by the heats), or left out
@@ -59,9 +59,10 @@ class RecipeSettings(Config):
     @classmethod
     def _recipe_exists(cls, name: str) -> str:
         try:
-            return find_recipe(name).name
+            found = find_recipe(name)
         except InputError as error:
             raise ValueError(str(error)) from None
+        return name if name.lower().endswith((".yaml", ".yml")) else found.name
 
     @model_validator(mode="after")
     def _gases_are_known(self) -> Self:

@@ -43,6 +43,44 @@ def test_published_vapour_pressures_of_water(temperature, published):
     assert water_vapour_pressure(temperature) == pytest.approx(published, rel=2e-4)
 
 
+FILE = """
+name: biogas
+prefix: biogas
+title: 40 % CO2 in CH4, 1 bar, 298 K; to 0.1 bar
+source: a test
+feed: {mixture: {CO2: 0.4, CH4: 0.6}, pressure: 1.0e5, temperature: 298}
+regeneration: {mixture: {CO2: 1.0}, pressure: 1.0e4, temperature: 320}
+objectives: [{figure: working_capacity}, {figure: purity, weight: 0.5}]
+"""
+
+
+def test_a_recipe_in_a_file(tmp_path):
+    path = tmp_path / "biogas.yaml"
+    path.write_text(FILE)
+    recipe = find_recipe(str(path))
+    assert recipe.gases == ("CO2", "CH4")
+    assert recipe.partial_pressure("CH4") == pytest.approx(6e4)
+    assert recipe.objectives == (("working_capacity", "max", 1.0), ("purity", "max", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("CH4: 0.6", "CH4: 0.5", "sum to 0.9"),
+        ("{CO2: 1.0}", "{N2: 1.0}", "target CO2 is not in the mixture N2"),
+        ("prefix: biogas", "prefix: Bio Gas", "prefix"),
+        ("pressure: 1.0e5", "presure: 1.0e5", "did you mean 'pressure'"),
+    ],
+)
+def test_a_bad_recipe_file_is_named(old, new, message, tmp_path):
+    path = tmp_path / "biogas.yaml"
+    path.write_text(FILE.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        find_recipe(str(path))
+    with pytest.raises(InputError, match="no process file"):
+        find_recipe(str(tmp_path / "missing.yaml"))
+
+
 def test_an_unknown_recipe_gets_the_nearest_name():
     with pytest.raises(InputError, match="did you mean 'flue-gas'"):
         find_recipe("fluegas")
