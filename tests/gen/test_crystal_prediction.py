@@ -10,6 +10,7 @@ from gen.crystals.config import CrystalTrainingConfig
 from gen.crystals.prediction import evaluations, predict_structures
 from gen.crystals.sampling import SamplingConfig
 from gen.crystals.training import train_crystals
+from gen.generator import Generator
 from potentials.config import parse_config
 from potentials.errors import InputError
 
@@ -54,6 +55,15 @@ def test_batches_have_no_influence(model):
         difference = one.frac_coords - alone.frac_coords
         assert np.abs(difference - np.round(difference)).max() < 1e-3
         assert np.allclose(one.lattice.matrix, alone.lattice.matrix, atol=1e-3)
+
+
+def test_the_generator_runs_on_every_process(model):
+    """De novo, and with a composition, through the public door."""
+    generator = Generator(model)
+    free = generator.sample(2, seed=1, steps=4, quench_steps=2)
+    asked = generator.sample(2, seed=1, steps=4, quench_steps=2, conditions={"composition": "NaCl"})
+    assert all(np.isfinite(structure.frac_coords).all() for structure in (*free, *asked))
+    assert {structure.composition.reduced_formula for structure in asked} == {"NaCl"}
 
 
 def test_unknown_element_gives_none_and_the_rest_goes_on(model):
