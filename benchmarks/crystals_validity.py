@@ -5,7 +5,7 @@
 
 Nothing is resampled or symmetrised unless a row says so: the figures are of what the model makes. The first form
 records `S2` (structural validity), `S3` (SMACT validity by CDVAE's rule) and the figures one must see with these; the
-second the rows C4a to C4k.
+second the rows C4a to C4k; `--table C4s` the rows C4l to C4t, with space groups drawn from the training set.
 """
 
 import argparse
@@ -17,10 +17,12 @@ import torch
 from pymatgen.core import Structure
 from record import record
 
+from gen.crystals.drawn_symmetry import symmetric_crystals
 from gen.crystals.generation import symmetrize
 from gen.crystals.sampling import SamplingConfig
 from gen.evaluation import Metric, evaluate_crystals
 from gen.evaluation.crystals import EXACT, SYMPREC, space_group
+from gen.evaluation.reference import read_reference
 from gen.generator import WEIGHTS, Generator
 from potentials.config import load_config
 from potentials.relaxation import relax
@@ -51,8 +53,21 @@ IDS = {
         "novel": "C4k",
     },
 }
+# the same figures where the space group of each crystal is drawn from the training set and held exactly
+IDS["C4s"] = {
+    "structural_validity": "C4l",
+    "smact_validity": "C4m",
+    "wasserstein_density": "C4n",
+    "wasserstein_elements": "C4o",
+    "unique": "C4p",
+    "not_p1_symmetrised": "C4q",
+    "coverage_recall": "C4r",
+    "coverage_precision": "C4s",
+    "novel": "C4t",
+}
 TARGETS = {"C4a": 0.99, "C4b": 0.80, "C4c": 0.20, "C4d": 0.15, "C4e": 0.98, "C4f": 0.80, "C4h": 0.80}
-LOW = ("C4c", "C4d")  # the smaller the better
+TARGETS |= {"C4l": 0.99, "C4m": 0.80, "C4n": 0.20, "C4o": 0.15, "C4p": 0.98, "C4q": 0.80}
+LOW = ("C4c", "C4d", "C4n", "C4o")  # the smaller the better
 STEPS = 25  # of the short relaxation
 
 
@@ -82,13 +97,22 @@ def main() -> None:
     config = load_config(SamplingConfig, overrides=arguments.settings)
     generator = Generator.from_pretrained(arguments.model)
     started = time.perf_counter()
-    structures = generator.sample(arguments.count, seed=arguments.seed, progress=True, **config.model_dump())
-    seconds = time.perf_counter() - started
     shipped = WEIGHTS / arguments.model
-    metrics = evaluate_crystals(structures, reference=str(shipped if shipped.is_dir() else arguments.model))
+    reference = read_reference(shipped if shipped.is_dir() else arguments.model)
+    if arguments.table == "C4s":
+        made = symmetric_crystals(generator.model, reference, range(arguments.count), arguments.seed, config=config)
+        structures = [result.structure for result in made if result.structure is not None]
+    else:
+        structures = generator.sample(arguments.count, seed=arguments.seed, progress=True, **config.model_dump())
+    seconds = time.perf_counter() - started
+    metrics = evaluate_crystals(structures, reference)
     provenance = generator.model.provenance
     sampler = "default sampler settings" if not arguments.settings else f"sampler {' '.join(arguments.settings)}"
     made_by = f"weights {generator.model.sha256[:12]}, {sampler}, nothing resampled"
+    if arguments.table == "C4s":
+        made_by += (
+            "; atom count and space group of a random training crystal, held exactly (gen.crystals.drawn_symmetry)"
+        )
     print(f"weights {generator.model.sha256}: {provenance.get('epochs')} epochs, seed {arguments.seed}")
     wall = f"wall time of {arguments.count} crystals, {torch.get_num_threads()} threads"
     metrics.append(Metric("speed", arguments.count / seconds, "structures/s", wall))
