@@ -1,0 +1,184 @@
+"""The message of one interaction layer against the same contraction edge by edge in e3nn: row B1.
+
+    python benchmarks/potential_layer.py
+
+sum_j [w(r_ij) h_j x Y(r_ij)]_l for 64 channels of every degree up to lmax, all natural-parity paths; forward, and the
+gradients of features, harmonics and weights. e3nn: `o3.TensorProduct` with `uvu` instructions on every edge and a sum
+over edges. Ours: products of matrices along edges, Clebsch-Gordan coefficients at the atoms. Both give the same numbers
+(checked). One thread, float32, ten 3BPA molecules, cutoff 5 Å. B1a-c: one weight a channel and degree sent, as the
+default network has for all but scalars; B1d-f: one for each degree of Y as well.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from e3nn import o3
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.record import record  # noqa: E402
+from potentials.atom_graph import collate  # noqa: E402
+from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
+from potentials.density import EdgeLayout, edge_layout, project  # noqa: E402
+from potentials.files import data_root, sha256_file  # noqa: E402
+from potentials.neighbours import edge_vectors  # noqa: E402
+from potentials.spherical import coupling_matrix, paths_per_degree, product_paths, split_degrees  # noqa: E402
+
+CHANNELS, CUTOFF, REPEATS = 64, 5.0, 8
+DATA = Path("potentials/botnet/dataset_3BPA/train_300K.xyz.xz")
+
+
+class EdgeByEdge(torch.nn.Module):
+    """The peer: e3nn's product on every edge, then a sum over the edges of an atom."""
+
+    def __init__(self, lmax: int) -> None:
+        super().__init__()
+        self.paths = product_paths(range(lmax + 1), range(lmax + 1), lmax)
+        parity = [(-1) ** degree for degree in range(lmax + 1)]
+        sent = o3.Irreps([(CHANNELS, (degree, parity[degree])) for degree in range(lmax + 1)])
+        harmonics = o3.Irreps([(1, (degree, parity[degree])) for degree in range(lmax + 1)])
+        out = o3.Irreps([(CHANNELS, (c, parity[c])) for _, _, c in self.paths])
+        instructions = [(a, b, number, "uvu", True) for number, (a, b, _) in enumerate(self.paths)]
+        self.product = o3.TensorProduct(
+            sent,
+            harmonics,
+            out,
+            instructions,
+            shared_weights=False,
+            internal_weights=False,
+            irrep_normalization="component",
+            path_normalization="none",
+        )
+
+    def forward(self, features: list[Tensor], weights: Tensor, harmonics: Tensor, edges: Tensor) -> Tensor:
+        flat = torch.cat([feature.transpose(1, 2).flatten(1) for feature in features], dim=1)  # channels first
+        last = weights.shape[2] - 1  # 0 where all degrees of Y share a weight
+        chosen = torch.cat([weights[:, a, min(b, last)] for a, b, _ in self.paths], dim=1)  # [E, paths * C]
+        messages = self.product(flat[edges[1]], harmonics, chosen)
+        return messages.new_zeros(len(flat), messages.shape[1]).index_add(0, edges[0], messages)
+
+
+def edges_then_atoms(
+    features: list[Tensor], weights: Tensor, harmonics: Tensor, layout: EdgeLayout, couplings: list[Tensor], lmax: int
+) -> list[Tensor]:
+    """Ours: a list [N, 2l + 1, paths * C] by degree, in the layout's order of atoms."""
+    widths = [2 * degree + 1 for degree in range(lmax + 1)]
+    spread = layout.spread(harmonics, harmonics.new_zeros(harmonics.shape[1]))
+    slots = spread.split(widths, dim=1)
+    slot_weights = layout.spread(weights, weights.new_zeros(weights.shape[1:]))
+    arrived: list[list[Tensor]] = [[] for _ in range(lmax + 1)]
+    for degree, feature in enumerate(features):
+        sent = feature[layout.order].flatten(1).index_select(0, layout.sender).view(-1, 2 * degree + 1, CHANNELS)
+        factors = slots if weights.shape[2] > 1 else (spread,)
+        density = torch.cat(
+            [
+                project(y, (sent * slot_weights[:, degree, k][:, None, :]).flatten(1), layout.blocks)
+                for k, y in enumerate(factors)
+            ],
+            dim=1,
+        )
+        pairs = torch.matmul(couplings[degree], density.view(len(feature), -1, CHANNELS))
+        counts = paths_per_degree(product_paths(range(lmax + 1), [degree], lmax), lmax)
+        for target, part in zip(arrived, split_degrees(pairs, counts), strict=True):
+            target.append(part)
+    return [torch.cat(parts, dim=2) for parts in arrived]
+
+
+def least_seconds(call: Callable[[], Any]) -> float:
+    """Least process time of some calls, after two to warm up."""
+    times = []
+    for _ in range(REPEATS + 2):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return min(times[2:])
+
+
+def main() -> None:
+    """Measure, check equality, record."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    path = data_root() / DATA
+    frames = read_frames(path, LabelConfig())[:10]
+    attach_neighbours(frames, CUTOFF)
+    batch = collate(frames)
+    neighbours = batch_neighbours(batch)
+    edges = neighbours.edge_index
+    vectors = edge_vectors(batch, neighbours).float()
+    layout = edge_layout(*edges, batch.num_nodes)
+    for lmax in (1, 2, 3):
+        for kinds, name in ((1, "abc"), (lmax + 1, "def")):
+            degrees = range(lmax + 1)
+            case = Case(
+                features=[torch.randn(batch.num_nodes, 2 * d + 1, CHANNELS, requires_grad=True) for d in degrees],
+                weights=torch.randn(edges.shape[1], lmax + 1, kinds, CHANNELS, requires_grad=True),
+                harmonics=o3.spherical_harmonics(list(degrees), vectors, True, "component").requires_grad_(),
+                lmax=lmax,
+            )
+            mine, theirs, paths = measure(case, edges, layout)
+            print(f"lmax {lmax}, {kinds} weights: {1e3 * mine:.1f} ms, e3nn {1e3 * theirs:.1f}, {theirs / mine:.1f} x")
+            weights = "a weight a channel and degree sent" if kinds == 1 else "weights by degree sent and degree of Y"
+            record(
+                id="B1" + name[lmax - 1],
+                value=1e3 * mine,
+                unit="ms",
+                peer="e3nn o3.TensorProduct (uvu, per-edge weights) and index_add on the same edges",
+                peer_value=1e3 * theirs,
+                protocol=(
+                    f"messages of one layer, forward and backward, {CHANNELS} channels of degrees 0-{lmax}, {paths} "
+                    f"paths, {weights}, 3BPA x 10 ({batch.num_nodes} atoms, {edges.shape[1]} edges), float32, one "
+                    f"thread, least process time of {REPEATS}; equal outputs checked"
+                ),
+                data_sha256=sha256_file(path),
+                seed=0,
+            )
+
+
+@dataclass(frozen=True)
+class Case:
+    """What goes into a layer's messages."""
+
+    features: list[Tensor]  # [N, 2l + 1, C] by degree
+    weights: Tensor  # [E, degree sent, degree of Y or 1, C]
+    harmonics: Tensor  # [E, M]
+    lmax: int
+
+
+def measure(case: Case, edges: Tensor, layout: EdgeLayout) -> tuple[float, float, int]:
+    """Seconds of ours and of e3nn's, and the number of paths."""
+    degrees = range(case.lmax + 1)
+    couplings = [coupling_matrix(product_paths(degrees, [d], case.lmax), degrees, [d]).float() for d in degrees]
+    peer = EdgeByEdge(case.lmax)
+    inputs = (*case.features, case.weights, case.harmonics)
+
+    def ours() -> list[Tensor]:
+        return edges_then_atoms(case.features, case.weights, case.harmonics, layout, couplings, case.lmax)
+
+    def theirs() -> Tensor:
+        return peer(case.features, case.weights, case.harmonics, edges)
+
+    with torch.no_grad():
+        check(ours(), theirs()[layout.order], peer)
+    mine = least_seconds(lambda: torch.autograd.grad(sum((part * part).sum() for part in ours()), inputs))
+    other = least_seconds(lambda: torch.autograd.grad(theirs().square().sum(), inputs))
+    return mine, other, len(peer.paths)
+
+
+def check(ours: list[Tensor], theirs: Tensor, peer: EdgeByEdge) -> None:
+    """Both ways give the same invariants: squared norms, summed over the paths into each degree."""
+    parts = theirs.split([CHANNELS * (2 * c + 1) for _, _, c in peer.paths], dim=1)
+    for degree, found in enumerate(ours):
+        mine = found.square().sum((1, 2))
+        reference = sum(part.square().sum(1) for part, (_, _, c) in zip(parts, peer.paths, strict=True) if c == degree)
+        torch.testing.assert_close(mine, reference, rtol=1e-3, atol=1e-4 * float(mine.max()))
+
+
+if __name__ == "__main__":
+    main()
