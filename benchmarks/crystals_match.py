@@ -29,6 +29,7 @@ from gen.evaluation.matching import Matches, match_metrics, match_samples
 from gen.generator import Generator
 from potentials.config import load_config
 from potentials.files import sha256_file
+from potentials.relaxation import relax
 
 
 def held_out(path: str, count: int) -> list[Structure]:
@@ -67,7 +68,23 @@ def predict(
         progress=True,
     )
     seconds = time.monotonic() - started
+    if getattr(arguments, "relax", None):
+        samples = relaxed(samples, arguments.relax, arguments.relax_steps)
     return match_samples(samples, references), seconds
+
+
+def relaxed(samples: list[list[Structure | None]], potential: str, steps: int) -> list[list[Structure | None]]:
+    """Every sample after at most `steps` steps of relaxation of cell and coordinates; as it was where that fails."""
+    places = [(r, k) for r, row in enumerate(samples) for k, sample in enumerate(row) if sample is not None]
+    outcomes = relax([samples[r][k] for r, k in places], potential, fmax=0.05, max_steps=steps, optimizer="lbfgs")
+    result = [list(row) for row in samples]
+    failed = 0
+    for (r, k), outcome in zip(places, outcomes, strict=True):
+        if outcome.failure is None:
+            result[r][k] = outcome.structure
+        failed += outcome.failure is not None
+    print(f"relaxed {len(places)} samples, {failed} could not be")
+    return result
 
 
 def main() -> None:
@@ -86,6 +103,8 @@ def main() -> None:
         "--record", nargs="+", metavar="ID", help="ids of: rate at 1, the same gated, rate at k, RMSE at k; - for none"
     )
     parser.add_argument("--name", default="", help="what the model is, for the record")
+    parser.add_argument("--relax", metavar="POTENTIAL", help="relax samples with it before matching, e.g. chgnet")
+    parser.add_argument("--relax-steps", type=int, default=60)
     parser.add_argument("--peer", help="what the rate is compared with")
     parser.add_argument("--peer-value", type=float)
     parser.add_argument("--note")
@@ -111,6 +130,8 @@ def main() -> None:
 def _record(matches: Matches, where: str, cost: int, model: CrystalModel, arguments: argparse.Namespace) -> None:
     settings = f", {' '.join(arguments.settings)}" if arguments.settings else ""
     label = arguments.name or f"model {arguments.model}"
+    if arguments.relax:
+        label += f", each sample relaxed with {arguments.relax} (L-BFGS, at most {arguments.relax_steps} steps)"
     shared = (
         f"{label} ({model.provenance.get('epochs')} epochs) on a fixed random {len(matches.distances)} of {where}, "
         f"{cost} network evaluations{settings}, {arguments.precision}; StructureMatcher(stol 0.5, angle_tol 10, "
