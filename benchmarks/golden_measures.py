@@ -8,6 +8,7 @@ from pymatgen.core import Structure
 
 from screening.adsorption.batched.energy_grid import energy_grid
 from screening.adsorption.batched.host_field import host_field
+from screening.adsorption.batched.isotherm import IsothermSettings, isotherm_of_host
 from screening.adsorption.batched.widom import SPACING, WidomEstimate, widom
 from screening.adsorption.blocking import pore_diameters
 from screening.adsorption.equation_of_state import GAS_CONSTANT
@@ -77,6 +78,42 @@ def _widom(
     return host, widom(field, energy_grid(field, SPACING), molecule, [temperature], error=error, seed=seed)
 
 
+def uptake_batched(
+    structure: Build,
+    model: HostGuestModel,
+    mixture: tuple[tuple[str, float], ...],
+    pressure: float,
+    temperature: float,
+    error: float,
+    ideal_gas: bool,
+    gas: str,
+    kind: str,
+    effort: float,
+    seed: int,
+) -> Measured:
+    """`uptake` by the engine of our own, to a relative error at effort 1."""
+    target = min(error / effort**0.5, 0.2)
+    return _figure(_run_batched(structure, model, mixture, pressure, temperature, target, ideal_gas, seed), gas, kind)
+
+
+@functools.cache
+def _run_batched(
+    structure: Build,
+    model: HostGuestModel,
+    mixture: tuple[tuple[str, float], ...],
+    pressure: float,
+    temperature: float,
+    error: float,
+    ideal_gas: bool,
+    seed: int,
+) -> UptakeResult:
+    settings = IsothermSettings(error=error, ideal_gas=ideal_gas)
+    host = prepare_host(structure(), model)
+    result = isotherm_of_host(host, dict(mixture), [pressure], temperature, settings=settings, seed=seed)[0]
+    print(f"       {result.method}", flush=True)
+    return result
+
+
 def uptake(
     structure: Build,
     model: HostGuestModel,
@@ -85,15 +122,21 @@ def uptake(
     temperature: float,
     cycles: int,
     ideal_gas: bool,
+    averages: str,
     gas: str,
     kind: str,
     effort: float,
     seed: int,
 ) -> Measured:
     """Uptake or heat of one gas of a mixture; the figures of one state point share one run."""
-    component = _run(structure, model, mixture, pressure, temperature, max(int(cycles * effort), 50), ideal_gas, seed)[
-        gas
-    ]
+    production = max(int(cycles * effort), 50)
+    return _figure(
+        _run(structure, model, mixture, pressure, temperature, production, ideal_gas, averages, seed), gas, kind
+    )
+
+
+def _figure(result: UptakeResult, gas: str, kind: str) -> Measured:
+    component = result[gas]
     if kind == "uptake":
         return Measured(component.uptake, component.uptake_std)
     if component.heat is None or component.heat_std is None:
@@ -113,7 +156,11 @@ def _run(
     seed: int,
 ) -> UptakeResult:
     settings = GcmcSettings(
-        model=model, equilibration_cycles=max(cycles // 5, 50), production_cycles=cycles, ideal_gas=ideal_gas
+        model=model,
+        equilibration_cycles=max(cycles // 5, 50),
+        production_cycles=cycles,
+        ideal_gas=ideal_gas,
+        averages="cycles",
     )
     result = gcmc_uptake(structure(), dict(mixture), pressure, temperature, settings=settings, seed=seed)
     print(f"       {result.method}", flush=True)

@@ -71,12 +71,20 @@ def after(series: np.ndarray, start: float) -> np.ndarray:
     return series[int(np.ceil(start * len(series) - 1e-9)) :]
 
 
-def mean_and_error(series: np.ndarray) -> tuple[float, float]:
-    """(mean, one standard error) of an equilibrated, correlated series."""
+def mean_and_error(series: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    """(mean, one standard error) of an equilibrated, correlated series.
+
+    Args:
+        series: [n] values.
+        weights: [n] how much each counts; None: all the same.
+    """
     n = len(series)
     if n < 2:
         return float(np.mean(series)) if n else 0.0, float("inf")
-    return float(series.mean()), float(series.std(ddof=1) * np.sqrt(statistical_inefficiency(series) / n))
+    share = np.ones(n) if weights is None else weights / weights.mean()
+    mean = float((share * series).mean())
+    away = share * (series - mean)  # whose mean is what the mean is off by, to first order
+    return mean, float(away.std(ddof=1) * np.sqrt(statistical_inefficiency(away) / n))
 
 
 def _best_start(series: np.ndarray) -> float:

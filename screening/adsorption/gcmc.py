@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +28,7 @@ from screening.adsorption.raspa import (
     KJ_PER_MOL_PER_KELVIN,
     Trace,
     build_system,
+    cycle_lengths,
     load_raspalib,
     sample_grand_canonical,
 )
@@ -48,6 +49,8 @@ class GcmcSettings(Config):
     production_cycles: int = Field(default=1000, ge=10)  # asked for; with the above, the length of the first run
     independent_samples: float = Field(default=20.0, ge=1.0)  # a run with fewer goes on, by half its first length
     longest: float = Field(default=3.0, ge=1.0)  # times its first length a run may grow to
+    # "cycles" is what RASPA prints; it counts crowded moments too little (see `cycle_lengths` in raspa.py)
+    averages: Literal["moves", "cycles"] = "moves"
     ideal_gas: bool = False  # True: fugacity = pressure, to compare with figures given that way
 
 
@@ -151,10 +154,13 @@ def uptake_of_host(
     )
     numbers, energies = after(trace.numbers, found.start), after(trace.energies, found.start)
     box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
-    heats = _heats(trace.numbers[ENERGY_EVERY - 1 :: ENERGY_EVERY][-len(energies) :], energies, temperature)
+    weights = cycle_lengths(trace.numbers) if settings.averages == "moves" else np.ones(len(trace.numbers))
+    looked = slice(ENERGY_EVERY - 1, None, ENERGY_EVERY)  # cycles whose energy is known
+    heats = _heats(trace.numbers[looked][-len(energies) :], energies, weights[looked][-len(energies) :], temperature)
+    weights = after(weights, found.start)
     components = []
     for index, (gas, fraction, coefficient) in enumerate(zip(gases, fractions, coefficients, strict=True)):
-        mean, error = mean_and_error(numbers[:, index])
+        mean, error = mean_and_error(numbers[:, index], weights)
         heat, heat_std = heats[index]
         components.append(
             ComponentUptake(
@@ -180,8 +186,8 @@ def uptake_of_host(
         pressure=pressure,
         components=tuple(components),
         method=f"RASPA3 GCMC, absolute loading, {fugacity} fugacity, {cycles} cycles, {discarded} of them discarded as "
-        f"equilibration (detected), {found.samples:.0f} independent samples; {host.method}; "
-        f"{describe_pockets(host, gases)}",
+        f"equilibration (detected), {found.samples:.0f} independent samples, averages over "
+        f"{settings.averages}; {host.method}; {describe_pockets(host, gases)}",
         cycles=cycles,
         discarded=discarded,
         independent_samples=found.samples,
@@ -208,7 +214,9 @@ def _multiple(cycles: int) -> int:
     return -(-cycles // ENERGY_EVERY) * ENERGY_EVERY
 
 
-def _heats(numbers: np.ndarray, energies: np.ndarray, temperature: float) -> list[tuple[float | None, float | None]]:
+def _heats(
+    numbers: np.ndarray, energies: np.ndarray, weights: np.ndarray, temperature: float
+) -> list[tuple[float | None, float | None]]:
     """(heat, standard error) in kJ/mol of every component, None where numbers fluctuate too little to tell.
 
     q_i = R T - d<U>/d<N_i>, the derivative from the covariances of energy and numbers; errors by the jackknife
@@ -217,17 +225,19 @@ def _heats(numbers: np.ndarray, energies: np.ndarray, temperature: float) -> lis
     Args:
         numbers: [m, components] molecules in the box.
         energies: [m] K, at the same cycles.
+        weights: [m] how much each counts.
         temperature: K.
     """
     count = numbers.shape[1]
     nothing: list[tuple[float | None, float | None]] = [(None, None)] * count
     longest = max(map(statistical_inefficiency, (*numbers.T, energies)), default=1.0)
     blocks = int(min(_MOST_BLOCKS, len(energies) / (2.0 * longest)))
-    whole = _slopes(numbers, energies)
+    whole = _slopes(numbers, energies, weights)
     if blocks < _FEWEST_BLOCKS or whole is None:
         return nothing
     owner = np.arange(len(energies)) * blocks // len(energies)
-    without = [_slopes(numbers[owner != block], energies[owner != block]) for block in range(blocks)]
+    rest = [owner != block for block in range(blocks)]
+    without = [_slopes(numbers[kept], energies[kept], weights[kept]) for kept in rest]
     if any(slopes is None for slopes in without):
         return nothing
     spread = np.sqrt((blocks - 1.0) * np.var(np.array(without), axis=0))
@@ -239,10 +249,11 @@ def _heats(numbers: np.ndarray, energies: np.ndarray, temperature: float) -> lis
     ]
 
 
-def _slopes(numbers: np.ndarray, energies: np.ndarray) -> np.ndarray | None:
+def _slopes(numbers: np.ndarray, energies: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
     """d<U>/d<N_i> [components], K; None when the numbers do not fluctuate independently."""
-    away, excess = numbers - numbers.mean(axis=0), energies - energies.mean()
-    covariance = away.T @ away / len(away)
+    share = weights / weights.sum()
+    away, excess = numbers - share @ numbers, energies - share @ energies
+    covariance = away.T @ (share[:, None] * away)
     if np.linalg.matrix_rank(covariance, tol=1e-9) < len(covariance):
         return None
-    return np.asarray(np.linalg.solve(covariance, away.T @ excess / len(away)))
+    return np.asarray(np.linalg.solve(covariance, away.T @ (share * excess)))

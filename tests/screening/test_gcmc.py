@@ -2,17 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
 from potentials.errors import InputError
 from screening.adsorption.equation_of_state import peng_robinson
+from screening.adsorption.equilibration import mean_and_error
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import prepare_host
-from screening.adsorption.gases import TRAPPE
+from screening.adsorption.gases import TRAPPE, Gas, Site
 from screening.adsorption.gcmc import GcmcSettings, gcmc_uptake
 from screening.adsorption.henry import HenrySettings, henry_coefficient
-from screening.adsorption.raspa import ENERGY_EVERY, build_system, load_raspalib, sample_grand_canonical
+from screening.adsorption.raspa import ENERGY_EVERY, build_system, cycle_lengths, load_raspalib, sample_grand_canonical
 
 MODEL = HostGuestModel(charges="none")
 
@@ -147,3 +149,39 @@ def test_energies_of_a_run_are_raspalibs_averages():
     assert trace.energies[-1] == pytest.approx(last.potential_energy() * 10.0 / 8.314462618)
     average = system.average_energies.result()[0].total_energy.energy  # K
     assert trace.energies.mean() == pytest.approx(average, rel=0.25)
+
+
+def test_an_ideal_gas_of_many_molecules_has_the_density_it_must_have():
+    # RASPA's own mean over cycles is 3 % low here
+    raspalib = load_raspalib()
+    almost_empty = Structure(Lattice.cubic(24.0), ["He"], [[0, 0, 0]])
+    host = prepare_host(almost_empty, HostGuestModel(charges="none", truncation="truncated", pockets="open"))
+    point = Gas("X", (Site("X", (0.0, 0.0, 0.0), 1e-9, 0.5, 0.0, 16.0, 6),), 190.0, 4e6, 0.01, "ideal gas")
+    system = build_system(
+        host,
+        [point],
+        temperature=298.0,
+        pressure=25 * 1.380649e-23 * 298.0 / 24e-10**3,
+        fugacity_coefficients=[1.0],
+        mole_fractions=[1.0],
+        moves=raspalib.MCMoveProbabilities(translation_probability=0.6, swap_cbmc_probability=0.4),
+        molecules=[25],
+    )
+    _, trace = sample_grand_canonical(system, cycles=9000, seed=1)
+    numbers = trace.numbers[:, 0]
+    plain, _ = mean_and_error(numbers)
+    weighed, error = mean_and_error(numbers, cycle_lengths(trace.numbers))
+    assert error < 0.2
+    assert weighed == pytest.approx(25.0, abs=4 * error)
+    assert plain < weighed - 0.5
+    assert np.var(numbers) == pytest.approx(25.0, rel=0.15)
+
+
+def test_averages_over_cycles_can_be_asked_for():
+    dense = {"equilibration_cycles": 100, "production_cycles": 600, "ideal_gas": True}
+    by_moves = gcmc_uptake(argon_lattice(), {"CH4": 1.0}, 5e6, 298.0, settings=settings(**dense), seed=1)
+    by_cycles = gcmc_uptake(
+        argon_lattice(), {"CH4": 1.0}, 5e6, 298.0, settings=settings(averages="cycles", **dense), seed=1
+    )
+    assert by_cycles["CH4"].uptake < by_moves["CH4"].uptake  # the same run, averaged in two ways
+    assert "averages over cycles" in by_cycles.method
