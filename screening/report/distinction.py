@@ -139,8 +139,8 @@ def _matrix_svg(entries: tuple[Ranked, ...], distinction: Distinction) -> str:
     )
     size = top + k * side + 6
     return (
-        f'<svg class="matrix" viewBox="0 0 {left + k * side + 8:.0f} {size:.0f}" role="img" '
-        f'aria-label="Probability that one candidate beats another">'
+        f'<svg class="matrix" width="{left + k * side + 8:.0f}" viewBox="0 0 {left + k * side + 8:.0f} {size:.0f}" '
+        f'role="img" aria-label="Probability that one candidate beats another">'
         f"{heads}{''.join(cells)}</svg>"
     )
 

@@ -19,17 +19,19 @@ _MARKS = 4  # sources told apart by their marks; the others share the last
 
 def measured_html(candidate: Candidate) -> str:
     """A picture a gas and temperature, and the sources; empty where nothing was measured."""
-    isotherms = [found for item in candidate.measurements if (found := isotherm_of(item)) is not None]
     if not candidate.measurements:
         return ""
+    read = [isotherm_of(item) for item in candidate.measurements]
+    numbered = [(min(n, _MARKS - 1), isotherm) for n, isotherm in enumerate(read) if isotherm is not None]
     pictures = "".join(
-        _picture(gas, kelvin, members, candidate) for (gas, kelvin), members in _by_state(isotherms).items()
+        _picture(gas, kelvin, members, candidate) for (gas, kelvin), members in _by_state(numbered).items()
     )
     sources = "".join(
-        f"<li>{safe(item.source)}"
+        f'<li><svg class="mark" viewBox="0 0 10 10" aria-hidden="true"><circle class="measured '
+        f'm{min(n, _MARKS - 1)}" cx="5" cy="5" r="4"/></svg>{safe(item.source)}'
         + (f' <span class="quiet">as {safe(item.material)}</span>' if item.material else "")
         + f'<span class="quiet">{safe(_remarks(item.data.get("notes")))}</span></li>'
-        for item in candidate.measurements
+        for n, item in enumerate(candidate.measurements)
     )
     return f'<h4>Measured</h4>{pictures}<ul class="plain sources">{sources}</ul>'
 
@@ -51,15 +53,16 @@ def _remarks(notes: object) -> str:
     return "; " + "; ".join(map(str, notes[:3])) + (f" and {len(notes) - 3} more remarks" if len(notes) > 3 else "")
 
 
-def _by_state(isotherms: Iterable[MeasuredIsotherm]) -> dict[tuple[str, float], list[MeasuredIsotherm]]:
+Marked = tuple[int, MeasuredIsotherm]  # which mark its points carry
+
+
+def _by_state(isotherms: Iterable[Marked]) -> dict[tuple[str, float], list[Marked]]:
     """Isotherms that belong into one picture: one gas, temperatures within `SAME_TEMPERATURE`."""
-    groups: dict[tuple[str, float], list[MeasuredIsotherm]] = {}
-    for isotherm in isotherms:
-        key = next(
-            ((gas, t) for gas, t in groups if gas == isotherm.gas and abs(t - isotherm.temperature) < SAME_TEMPERATURE),
-            (isotherm.gas, isotherm.temperature),
-        )
-        groups.setdefault(key, []).append(isotherm)
+    groups: dict[tuple[str, float], list[Marked]] = {}
+    for mark, isotherm in isotherms:
+        gas, kelvin = isotherm.gas, isotherm.temperature
+        key = next((k for k in groups if k[0] == gas and abs(k[1] - kelvin) <= SAME_TEMPERATURE), (gas, kelvin))
+        groups.setdefault(key, []).append((mark, isotherm))
     return groups
 
 
@@ -75,7 +78,8 @@ def _computed_points(candidate: Candidate, gas: str, kelvin: float) -> list[tupl
     return sorted(points)
 
 
-def _picture(gas: str, kelvin: float, isotherms: list[MeasuredIsotherm], candidate: Candidate) -> str:
+def _picture(gas: str, kelvin: float, marked: list[Marked], candidate: Candidate) -> str:
+    isotherms = [isotherm for _, isotherm in marked]
     computed = _computed_points(candidate, gas, kelvin)
     top_bar = max([i.pressure.max() / 1e5 for i in isotherms] + [p for p, *_ in computed])
     if computed and top_bar > 20 * computed[-1][0]:  # a measurement to 50 bar would hide the points at 0.15
@@ -92,8 +96,7 @@ def _picture(gas: str, kelvin: float, isotherms: list[MeasuredIsotherm], candida
         return x, _HEIGHT - _BOTTOM - loading / y_most * (_HEIGHT - _TOP - _BOTTOM)
 
     shapes = [_axes(x_most, y_most, x_step, y_step, place)]
-    for number, isotherm in enumerate(isotherms):
-        mark = min(number, _MARKS - 1)
+    for mark, isotherm in marked:
         inside = isotherm.pressure <= top_bar * 1e5
         for p, q in zip(isotherm.pressure[inside] / 1e5, isotherm.loading[inside], strict=True):
             x, y = place(float(p), float(q))

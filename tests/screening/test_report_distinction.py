@@ -62,7 +62,7 @@ def test_measured_points_and_computed_ones_stand_in_one_picture() -> None:
     snapshot = ensemble_snapshot()
     candidate = next(e.candidate for e in rank(snapshot).entries if e.measured)
     html = measured_html(candidate)
-    assert html.count('class="measured m0"') == 18
+    assert html.count('class="measured m0"') == 18 + 1  # points and the mark of the source
     assert html.count('<rect class="computed"') == 1
     assert "10.1000/example" in html
     nasty = Measurement("<script>alert(1)</script>", "<b>", {"type": "figure", "name": "a"})
