@@ -101,6 +101,7 @@ def test_a_folder_is_measured_ranked_and_resumed(folder, tmp_path):
     assert rows(out / "adsorption.csv") == found
 
 
+@pytest.mark.slow  # another worker process
 def test_the_command_line(folder, tmp_path, capsys):
     argv = [
         "adsorb",
