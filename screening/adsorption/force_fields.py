@@ -45,9 +45,10 @@ class ForceField:
         """
         missing = sorted(types - set(self.framework))
         if missing:
+            others = [name for name, other in FORCE_FIELDS.items() if types <= set(other.framework)]
             raise InputError(
-                f"force field {self.name} has no parameters for {', '.join(missing)}: "
-                f"choose another force field or drop the structure"
+                f"force field {self.name} has no parameters for {', '.join(missing)}: choose another force field "
+                f"({', '.join(others) or 'none that is built in has them all'}), or add them in a file of your own"
             )
         return {kind: self.framework[kind] for kind in sorted(types)}
 
@@ -78,7 +79,7 @@ class ForceField:
                     f"and one is labelled {label!r}: label the sites so (_atom_site_label of the CIF)"
                 )
         if unknown:
-            self.parameters(set(unknown))
+            self.parameters(set(elements))
         return tuple(types)
 
 

@@ -74,8 +74,14 @@ def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
         InputError: partial occupancy, unparameterised elements, or given charges that are not neutral.
         GeometryError: a flat cell, overlapping atoms, or a simulation box that is too large.
     """
-    if not structure.is_ordered:
-        raise InputError("the framework has partially occupied sites: choose one ordered arrangement")
+    disordered = [index for index, site in enumerate(structure) if not site.is_ordered]
+    if disordered:
+        first = structure[disordered[0]]
+        raise InputError(
+            f"the framework has {len(disordered)} partially occupied sites, the first of them "
+            f"{first.species.formula.replace(' ', '')} at site {disordered[0]}: choose one ordered arrangement "
+            "(drop the alternatives, and the disordered solvent)"
+        )
     check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
     force_field = find_force_field(model.force_field)
     elements = tuple(_ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
