@@ -2,11 +2,11 @@
 
 import json
 import math
-from pathlib import Path
 
+import numpy as np
 import pytest
 from crystal_samples import dataset, rock_salt
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 from test_crystal_training import tiny
 
 from gen.crystals.continued_training import mixed
@@ -71,7 +71,9 @@ def test_new_crystals_make_up_their_share():
 
 def reduced(cation, anion, a):
     salt = rock_salt(cation, anion, a)
-    crystal = reduce_crystal(RawCrystal("x", [s.specie.Z for s in salt], salt.frac_coords, salt.lattice.matrix))
+    crystal = reduce_crystal(
+        RawCrystal("x", np.array([s.specie.Z for s in salt]), salt.frac_coords, salt.lattice.matrix)
+    )
     assert not isinstance(crystal, str)
     return crystal
 
@@ -93,7 +95,7 @@ def test_lines_survive_a_torn_end(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory) -> Path:
+def start(tmp_path_factory):
     """A tiny generator of salts, perovskites and metals."""
     return train_crystals(tiny(tmp_path_factory.mktemp("model") / "start", epochs=30), dataset=dataset())
 
@@ -106,12 +108,10 @@ def hull():
 
 
 def symbols(numbers):
-    from pymatgen.core import Element
-
     return [Element.from_Z(z).symbol for z in numbers]
 
 
-def settings(start: Path, out: Path, **changes) -> ImproveConfig:
+def settings(start, out, **changes):
     values = {
         "out": str(out),
         "model": str(start),
