@@ -214,7 +214,7 @@ GOLDEN = (
     Golden("G9b", "CH4 in IRMOF-1, 300 K (RASPA3)", KH, Measured(4.509e-6, 0.035e-6), widom_batched(irmof_1, IRMOF, "CH4", 300.0, 0.01)),
     *_uptakes("G10", "IRMOF-1 without framework charges, 300 K, 1 bar (RASPA3)", StatePoint(irmof_1, IRMOF_UNCHARGED, {"CO2": 1.0}, 1e5, 300.0, 8_000, False),
               [("a", "CO2", "uptake", Measured(0.7703, 0.0136)), ("b", "CO2", "heat", Measured(13.27, 0.1))]),
-    *_uptakes("G11", "Cu-BTC, 323 K, 10 bar (RASPA2)", StatePoint(cu_btc, CU_BTC, {"CO2": 1.0}, 1e6, 323.0, 700, False),
+    *_uptakes("G11", "Cu-BTC, 323 K, 10 bar (RASPA2)", StatePoint(cu_btc, CU_BTC, {"CO2": 1.0}, 1e6, 323.0, 700, True),
               [("c", "CO2", "uptake", Measured(11.747, 0.035)), ("d", "CO2", "heat", Measured(26.60, 0.43))]),
     Golden("G11b", "CO2 in Cu-BTC, 323 K (RASPA3)", KH, Measured(2.85e-5, 0.13e-5), widom_batched(cu_btc, CU_BTC, "CO2", 323.0, 0.01)),
     *_uptakes("G11", "Cu-BTC, 323 K, 10 kPa (RASPA3)", StatePoint(cu_btc, CU_BTC, {"CO2": 1.0}, 1e4, 323.0, 4_000, True),

@@ -246,14 +246,13 @@ def test_typed_sets_read_labels_and_say_which_they_know():
         prepare_host(plain, HostGuestModel(force_field="irmof-1"))
 
 
-def test_bad_frameworks_are_refused_with_the_remedy():
+def test_bad_frameworks_are_refused_with_the_remedy(monkeypatch):
     disordered = Structure(Lattice.cubic(9.0), ["Zn", {"O": 0.5, "F": 0.5}], [[0, 0, 0], [0.5, 0.5, 0.5]])
     with pytest.raises(InputError, match=r"1 partially occupied sites, the first of them O0\.5F0\.5 at site 1"):
         prepare_host(disordered, HostGuestModel())
     charged = Structure(Lattice.cubic(9.0), ["Zn"], [[0, 0, 0]], site_properties={"charge": [0.6]})
     with pytest.raises(InputError, match="must be neutral"):
         prepare_host(charged, HostGuestModel())
-    large = Structure(Lattice.cubic(11.9), ["C"] * 8, [[x, y, z] for x in (0, 0.5) for y in (0, 0.5) for z in (0, 0.5)])
-    large.make_supercell(20)
-    with pytest.raises(GeometryError, match="choose a shorter cut-off or a smaller cell"):
-        prepare_host(large, HostGuestModel(charges="none"))
+    monkeypatch.setattr("screening.adsorption.framework.MAX_HOST_ATOMS", 20)
+    with pytest.raises(GeometryError, match="3x3x3 cells holds 27 atoms, above 20: choose a shorter cut-off"):
+        prepare_host(Structure(Lattice.cubic(9.0), ["C"], [[0, 0, 0]]), HostGuestModel(charges="none"))
