@@ -4,6 +4,7 @@ The loss is the Huber penalty of the charge error, averaged over all atoms (dist
 occur). Weights are averaged exponentially; the average with the least validation error is what is kept.
 """
 
+import copy
 import json
 import math
 import time
@@ -23,6 +24,7 @@ from potentials.config import Config
 from potentials.errors import InputError
 from potentials.files import write_atomic
 from potentials.learning_curve import write_metrics
+from potentials.network import Interaction
 
 Positive = Annotated[float, pydantic.Field(gt=0)]
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -162,6 +164,29 @@ def charge_errors(model: ChargeNetwork, systems: Sequence[LabelledGraph], atoms:
             count.append(zeros.index_add(0, graph.system, weight))
     a, s, n = torch.cat(absolute), torch.cat(squared), torch.cat(count)
     return ChargeErrors(float(a.sum() / n.sum()), float((s.sum() / n.sum()).sqrt()), float((a / n).median()))
+
+
+def best_shrinkage(model: ChargeNetwork, systems: Sequence[LabelledGraph]) -> float:
+    """The factor, 0.5 to 1, by which the learned corrections come closest to the charges of `systems`.
+
+    A network fitted to few systems corrects too boldly; corrections scaled down generalise better.
+    """
+    factors = [0.5 + 0.05 * k for k in range(11)]
+    errors = []
+    for factor in factors:
+        scaled = copy.deepcopy(model)
+        shrink_corrections(scaled, factor)
+        errors.append(charge_errors(scaled, systems).mean_absolute)
+    return factors[min(range(len(factors)), key=errors.__getitem__)]
+
+
+def shrink_corrections(model: ChargeNetwork, factor: float) -> None:
+    """Scale what the network adds to a neutral base, in place: the charges are linear in it."""
+    with torch.no_grad():
+        for layer in model.layers:
+            assert isinstance(layer, Interaction)
+            for parameter in layer.readout[-1].parameters():
+                parameter.mul_(factor)
 
 
 def batches_of(systems: Sequence[LabelledGraph], atoms: int, seed: int | None, epoch: int) -> list[list[int]]:

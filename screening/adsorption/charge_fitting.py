@@ -11,7 +11,14 @@ import pydantic
 import torch
 
 from potentials.charge_network import ChargeNetworkConfig
-from potentials.charge_training import ChargeTrainConfig, LabelledGraph, charge_errors, train_charge_network
+from potentials.charge_training import (
+    ChargeTrainConfig,
+    LabelledGraph,
+    best_shrinkage,
+    charge_errors,
+    shrink_corrections,
+    train_charge_network,
+)
 from potentials.config import Config, config_hash
 from potentials.errors import InputError
 from potentials.files import data_root, sha256_file
@@ -93,6 +100,8 @@ def train_charges(
         resume=resume,
         log=log,
     )
+    shrinkage = best_shrinkage(model, held_out)
+    shrink_corrections(model, shrinkage)
     errors = charge_errors(model, held_out)
     # in use the table may know the validation part too; the network was chosen on it but not fitted to it
     shipped = fit_table((f.keys, f.charges) for f in training + validation)
@@ -109,6 +118,7 @@ def train_charges(
         "epochs": progress["epoch"],
         "best_epoch": progress["best_epoch"],
         "steps": progress["step"],
+        "shrinkage": round(shrinkage, 2),
         "wall_seconds": round(progress["seconds"]),
         "validation": {"mean_absolute_error_e": round(errors.mean_absolute, 5), "environments_alone_e": round(base, 5)},
         "versions": {"torch": torch.__version__},
