@@ -78,3 +78,14 @@ def test_the_mixed_force_field_is_dreiding_and_uff_for_the_metals_it_lacks() -> 
     assert {"Mg", "Cu", "Zr", "Ni", "Co", "Ti"} <= added
     for element in added:
         assert mixed[element] == pytest.approx(UFF[element], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_whole_uptake_stage_can_be_repeated() -> None:
+    uptake = {"equilibration_cycles": 20, "production_cycles": 40}
+    evaluation = evaluate_ensemble(
+        candidate(toy()), settings(measure="uptake", charges=["environment"], uptake=uptake), 1
+    )
+    names = {p.name for p in evaluation.properties}
+    assert "vsa_working_capacity@dreiding-uff-trappe+environment" in names
+    assert "co2_uptake_0.15bar_298K@dreiding-uff-trappe+environment" in names
