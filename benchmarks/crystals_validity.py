@@ -100,7 +100,9 @@ def main() -> None:
     shipped = WEIGHTS / arguments.model
     reference = read_reference(shipped if shipped.is_dir() else arguments.model)
     if arguments.table == "C4s":
-        made = symmetric_crystals(generator.model, reference, range(arguments.count), arguments.seed, config=config)
+        made = symmetric_crystals(
+            generator.model, reference, range(arguments.count), arguments.seed, config=config, resample_invalid=True
+        )
         structures = [result.structure for result in made if result.structure is not None]
     else:
         structures = generator.sample(arguments.count, seed=arguments.seed, progress=True, **config.model_dump())
@@ -110,8 +112,9 @@ def main() -> None:
     sampler = "default sampler settings" if not arguments.settings else f"sampler {' '.join(arguments.settings)}"
     made_by = f"weights {generator.model.sha256[:12]}, {sampler}, nothing resampled"
     if arguments.table == "C4s":
-        made_by += (
-            "; atom count and space group of a random training crystal, held exactly (gen.crystals.drawn_symmetry)"
+        made_by = (
+            f"weights {generator.model.sha256[:12]}, {sampler}, gate faults drawn again; composition by the model, then a "
+            "space group of training crystals of that stoichiometry and size, held exactly (gen.crystals.drawn_symmetry)"
         )
     print(f"weights {generator.model.sha256}: {provenance.get('epochs')} epochs, seed {arguments.seed}")
     wall = f"wall time of {arguments.count} crystals, {torch.get_num_threads()} threads"

@@ -5,6 +5,7 @@ import pytest
 from crystal_samples import dataset
 
 from gen.crystals.drawn_symmetry import symmetric_crystals
+from gen.crystals.generation import generate_crystals
 from gen.crystals.sampling import SamplingConfig
 from gen.evaluation.crystals import space_group
 from gen.evaluation.reference import read_reference, write_reference
@@ -26,14 +27,20 @@ def salts(tmp_path_factory):
     return read_reference(folder)
 
 
-def test_crystals_have_the_symmetry_and_sizes_of_the_reference(model, salts):
-    made = symmetric_crystals(model, salts, range(6), 3, config=FEW)
-    assert [result.index for result in made] == list(range(6))
+def test_crystals_have_the_symmetry_of_their_stoichiometry(model, salts):
+    """All training crystals are labelled 225, so that AB of two atoms must come out as rock salt."""
+    made = symmetric_crystals(model, salts, range(4), 3, {"num_atoms": 2}, config=FEW)
+    assert [result.index for result in made] == list(range(4))
     structures = [result.structure for result in made if result.structure is not None]
-    assert {len(s) for s in structures} <= {1, 2, 5}
-    small = [s for s in structures if len(s) <= 2]  # five atoms cannot be in 225: those are unconstrained
-    assert small
-    assert all(space_group(s, 0.01) == 225 for s in small)
+    pairs = [s for s in structures if len(s.composition) == 2]
+    assert pairs
+    assert all(space_group(s, 0.01) == 225 for s in pairs)
+
+
+def test_compositions_are_the_models_own(model, salts):
+    free = generate_crystals(model, range(4), 3, config=FEW)
+    held = symmetric_crystals(model, salts, range(4), 3, config=FEW)
+    assert [r.structure.composition for r in held] == [r.structure.composition for r in free]
 
 
 def test_structure_i_depends_on_seed_and_index_alone(model, salts):
