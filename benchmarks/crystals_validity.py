@@ -113,8 +113,8 @@ def main() -> None:
     made_by = f"weights {generator.model.sha256[:12]}, {sampler}, nothing resampled"
     if arguments.table == "C4s":
         made_by = (
-            f"weights {generator.model.sha256[:12]}, {sampler}, gate faults drawn again; composition by the model, then a "
-            "space group of training crystals of that stoichiometry and size, held exactly (gen.crystals.drawn_symmetry)"
+            f"weights {generator.model.sha256[:12]}, {sampler}, gate faults drawn again; composition by the model, "
+            "then a space group of training crystals of that stoichiometry and size, held (gen.crystals.drawn_symmetry)"
         )
     print(f"weights {generator.model.sha256}: {provenance.get('epochs')} epochs, seed {arguments.seed}")
     wall = f"wall time of {arguments.count} crystals, {torch.get_num_threads()} threads"
