@@ -14,17 +14,21 @@ import argparse
 import json
 import random
 import statistics
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from pymatgen.core import Structure
+
 from benchmarks.adsorption_structures import mfi
-from benchmarks.charged_frameworks import DDEC_ARCHIVE, read_archive
+from benchmarks.charged_frameworks import DDEC_ARCHIVE
 from benchmarks.record import record
 from potentials.errors import SorbusError
 from potentials.files import data_root, sha256_file
 from screening.adsorption.batched.isotherm import IsothermSettings, isotherm_of_host
+from screening.adsorption.charge_dataset import read_charged_cif
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import prepare_host
 from screening.adsorption.gcmc import GcmcSettings, uptake_of_host
@@ -43,32 +47,30 @@ FOLDER = Path("runs/adsorption_speed")
 
 def chosen() -> list[str]:
     """Names of the frameworks, by seed."""
-    import csv
-
-    with (data_root() / "sorbents/coremof_ddec/index.csv").open() as stream:
-        known = {Path(row["name"]).stem for row in csv.DictReader(stream)}
-    names = sorted(name for name in known if name in _archived())
+    with tarfile.open(data_root() / DDEC_ARCHIVE) as tar:
+        names = sorted(Path(name).stem for name in tar.getnames() if name.endswith(".cif"))
     return random.Random(SEED).sample(names, COUNT)
 
 
-def _archived() -> set[str]:
-    import tarfile
-
+def _structures(names: list[str]) -> Iterator[tuple[str, Structure]]:
     with tarfile.open(data_root() / DDEC_ARCHIVE) as tar:
-        return {Path(name).stem for name in tar.getnames() if name.endswith(".cif")}
+        members = {Path(member.name).stem: member for member in tar.getmembers() if member.name.endswith(".cif")}
+        for name in names:
+            stream = tar.extractfile(members[name])
+            assert stream is not None
+            yield name, read_charged_cif(name, stream.read().decode(errors="replace")).structure
 
 
 def henry(engine: Engine, names: list[str]) -> None:
     """Measure what is missing and append it."""
     done = {row["name"] for row in _rows(f"henry_{engine}")}
     wanted = [name for name in names if name not in done]
-    structures = {f.name: f.structure for f in read_archive(DDEC_ARCHIVE) if f.name in wanted} if wanted else {}
-    for name in wanted:
-        row: dict[str, Any] = {"name": name, "atoms": len(structures[name])}
+    for name, structure in _structures(wanted):
+        row: dict[str, Any] = {"name": name, "atoms": len(structure)}
         started = time.process_time()
         try:
             settings = HenrySettings(engine=engine, error=TARGET, insertions=8_000, heat_moves=200)
-            host = prepare_host(structures[name], settings.model)
+            host = prepare_host(structure, settings.model)
             row["prepare_s"] = time.process_time() - started
             for gas in ("CO2", "N2"):
                 began = time.process_time()

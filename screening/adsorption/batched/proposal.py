@@ -22,6 +22,7 @@ _HOPELESS = 40.0  # kT; e^-40 of the weight of empty space
 _ROUNDS = 4  # of drawing from the distribution so far and learning from it
 _MOST_ROUNDS = 32
 _EASY = 100.0  # relative variance of an insertion that needs no further rounds
+_NO_ROOM = 1e-6  # mean Boltzmann factor of a cell in which the gas hardly fits, and finer knowledge is of no use
 _ROUND = 16_384  # configurations drawn in a round
 # Root-mean-square weight (which gives the least variance; H. Kahn, A. W. Marshall, J. Oper. Res. Soc. Am. 1, 263
 # (1953)), the same smoothed, square root of the smoothed mean, constant where anything fits.
@@ -110,7 +111,8 @@ def insertion_proposal(
     for learned in range(_MOST_ROUNDS if probability.any() else 0):
         visit(systematic(probability, _ROUND, rng))
         probability = _mixture(first / visits, np.sqrt(second / visits), shape)
-        if learned + 1 >= _ROUNDS and _relative_variance(first, second, visits, probability) < _EASY:
+        hopeless = (first / visits).mean(axis=1).max() < _NO_ROOM
+        if learned + 1 >= _ROUNDS and (hopeless or _relative_variance(first, second, visits, probability) < _EASY):
             break
     return Proposal(shape, probability)
 

@@ -33,6 +33,7 @@ _DRAWN = 8192  # insertions of a block
 _EXACT = 64  # of these summed directly
 _FIRST_BLOCKS = 16
 _MOST_BLOCKS = 512
+NEGLIGIBLE = 1e-4  # Widom factor; a gas that fits no better is not worth more insertions
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def widom(
         grid: of the field.
         gas: to insert.
         temperatures: K; one set of insertions serves all.
-        error: relative standard error to reach at every temperature, within `_MOST_BLOCKS` blocks.
+        error: relative standard error to reach at every temperature where the factor is not negligible, within
+            `_MOST_BLOCKS` blocks.
         seed: the result is a function of all other arguments and this seed alone.
         blocks: spheres no site of a molecule may be in: fractional centres [k, 3] and radii [k] (Å).
     """
@@ -86,7 +88,8 @@ def widom(
         factors, energies, largest = (np.array(part) for part in zip(*results, strict=True))  # [blocks, t]
         mean = factors.mean(axis=0)
         std = factors.std(axis=0, ddof=1) / np.sqrt(len(factors))
-        relative = float((std[mean > 0.0] / mean[mean > 0.0]).max(initial=0.0))
+        matters = mean + 2.0 * std > NEGLIGIBLE
+        relative = float((std[matters] / mean[matters]).max(initial=0.0))
         if relative <= error or wanted >= _MOST_BLOCKS:
             break
         needed = int(1.2 * len(results) * (relative / error) ** 2) + 1
