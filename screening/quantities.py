@@ -46,10 +46,11 @@ def label(name: str) -> str:
         words[-1] = "Henry coefficient"
     elif words[-1:] == ["heat"]:
         words[-1] = "heat of adsorption"
-    gases = [word for word in words if word in _SYMBOLS.values()]
-    if len(gases) > 1 and words[: len(gases)] == gases:  # co2_n2_selectivity: one gas over another
-        words = ["/".join(gases), *words[len(gases) :]]
-    text = " ".join(words)
+    gases = _SYMBOLS.values()
+    pair = next((k for k in range(len(words) - 1) if words[k] in gases and words[k + 1] in gases), None)
+    if pair is not None:  # co2_n2_selectivity: one gas over another
+        words[pair : pair + 2] = ["/".join(words[pair : pair + 2])]
+    text = " ".join("Henry" if word == "henry" else word for word in words)
     text = text if text[:1].isupper() else text[:1].upper() + text[1:]
     return ", ".join([text, *conditions])
 

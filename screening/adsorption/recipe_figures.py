@@ -140,6 +140,9 @@ def _swing_properties(
     own = capacities[target]
     others = [capacity for name, capacity in capacities.items() if name != target]
     low = target.lower()
+    # more held after regeneration than before: a share of that, or a score, would be a number without a meaning
+    barren = f"the cycle yields no {target}: more is held under the gas of regeneration than was taken up"
+    yields = own.value > 0.0
     found = [
         replace(
             _property(f"{prefix}_{low}_left", regeneration.loadings[target], "mol/kg", f"absolute; {how}"),
@@ -148,18 +151,19 @@ def _swing_properties(
         _property(f"{prefix}_working_capacity", own, "mol/kg", how),
         _property(
             f"{prefix}_regenerability",
-            regenerability(run.feed.loadings[target], regeneration.loadings[target]),
+            regenerability(run.feed.loadings[target], regeneration.loadings[target]) if yields else None,
             "%",
             how,
-            f"no {target} adsorbed",
+            barren,
         ),
     ]
     if others:
         share = purity(own, others)
         label = "mole fraction of the target in what the solid gives back, gas between grains left out"
-        found.append(_property(f"{prefix}_purity", share, "", f"{label}; {how}", f"the cycle yields no {target}"))
+        found.append(_property(f"{prefix}_purity", share, "", f"{label}; {how}", barren))
     if len(selectivities) == 1 and (first := next(iter(selectivities.values()))) is not None:
-        found.append(_property(f"{prefix}_aps", performance_score(first, own), "mol/kg", f"selectivity x WC; {how}"))
+        score = performance_score(first, own) if yields else None
+        found.append(_property(f"{prefix}_aps", score, "mol/kg", f"selectivity x WC; {how}", barren))
     return found
 
 

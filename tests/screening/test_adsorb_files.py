@@ -167,6 +167,9 @@ def test_the_campaign_evaluator_gives_the_same_figures():
 
 def test_figures_read_well_and_have_the_right_sign():
     assert label("coal_tpsa_parasitic_energy") == "Coal TPSA parasitic energy"
+    assert label("dac_co2_h2o_henry_ratio") == "DAC CO2/H2O Henry ratio"
+    assert label("co2_n2_selectivity") == "CO2/N2 selectivity"
+    assert label("co2_henry_298K") == "CO2 Henry coefficient, 298 K"
     assert is_positive("coal_tpsa_parasitic_energy")
     assert is_positive("vsa_co2_uptake")
     assert not is_positive("vsa_co2_excess_uptake")
