@@ -11,13 +11,11 @@ moves a candidate, not a result with that model.
 """
 
 import math
-import re
 from collections.abc import Mapping
 
 from screening.candidate import Property
+from screening.uptake_names import henry_condition, uptake_condition
 
-_UPTAKE = re.compile(r"([a-z0-9]+)_uptake_([0-9.]+)bar_([0-9.]+)K")
-_HENRY = re.compile(r"([a-z0-9]+)_henry_([0-9.]+)K")
 _LARGEST_RATIO = 1e4  # of Henry coefficients; beyond, one of the models says that the gas does not fit
 
 
@@ -40,7 +38,7 @@ def transferred(
     ratios = _henry_ratios(computed, member)
     if not ratios:
         return None
-    if _UPTAKE.fullmatch(name):
+    if uptake_condition(name) is not None:
         value = _uptake(name, computed, ratios)
         return None if value is None else (value, _scaled(own, value))
     if name in ("vsa_working_capacity", "regenerability"):
@@ -62,23 +60,23 @@ def _henry_ratios(
     """Gas -> (member's over own Henry coefficient, temperature in K, own Henry coefficient)."""
     ratios = {}
     for name, theirs in member.items():
-        match, own = _HENRY.fullmatch(name), computed.get(name)
-        if not match or own is None or not own.value or not theirs.value or own.value <= 0 or theirs.value <= 0:
+        condition, own = henry_condition(name), computed.get(name)
+        if condition is None or own is None or not own.value or not theirs.value or own.value <= 0 or theirs.value <= 0:
             continue
         ratio = theirs.value / own.value
         if 1 / _LARGEST_RATIO < ratio < _LARGEST_RATIO:
-            ratios[match[1]] = (ratio, float(match[2]), own.value)
+            ratios[condition[0]] = (ratio, condition[1], own.value)
     return ratios
 
 
 def _uptake(
     name: str, computed: Mapping[str, Property], ratios: Mapping[str, tuple[float, float, float]]
 ) -> float | None:
-    match, own = _UPTAKE.fullmatch(name), computed[name].value
-    if match is None or own is None or match[1] not in ratios or own < 0:
+    condition, own = uptake_condition(name), computed[name].value
+    if condition is None or own is None or condition[0] not in ratios or own < 0:
         return None
-    ratio, kelvin, coefficient = ratios[match[1]]
-    pressure, temperature = float(match[2]) * 1e5, float(match[3])
+    gas, pressure, temperature = condition
+    ratio, kelvin, coefficient = ratios[gas]
     ratio = ratio ** (kelvin / temperature)
     # the saturation is that of the temperature at which K is known; at another one K is not, and the isotherm is
     # nearly straight there (desorption is hot and at low pressure): scaled

@@ -15,6 +15,8 @@ from potentials.errors import GeometryError, InputError
 from screening.adsorption.evaluator import UptakeSettings, evaluate_henry, evaluate_uptake
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.henry import HenrySettings
+from screening.adsorption.process_evaluator import evaluate_process
+from screening.adsorption.recipe_run import RecipeSettings
 from screening.candidate import Candidate, Evaluation, Property
 from screening.model_names import MEMBER_MARK, member_name
 
@@ -25,12 +27,13 @@ class EnsembleSettings(Config):
     model: HostGuestModel = HostGuestModel()  # cut-off and truncation of all; its own figures are not measured again
     force_fields: tuple[str, ...] = Field(default=("uff-trappe", "dreiding-uff-trappe"), min_length=1)
     charges: tuple[str, ...] = Field(default=("environment", "eqeq"), min_length=1)
-    # "henry": Widom insertion, seconds a member. "uptake": the whole of the uptake stage again, minutes a member.
-    measure: Literal["henry", "uptake"] = "henry"
+    # "henry": Widom insertion, a second a member. "uptake", "process": all of that stage again, up to minutes a member.
+    measure: Literal["henry", "uptake", "process"] = "henry"
     gases: tuple[str, ...] = ("CO2", "N2")
     temperature: float = Field(default=298.0, gt=0.0)  # K, of `henry`
     error: float = Field(default=0.05, gt=0.0, lt=1.0)  # relative standard error of a Henry coefficient to reach
     uptake: UptakeSettings = UptakeSettings()  # of `uptake`; its model is replaced
+    process: RecipeSettings = RecipeSettings(gcmc_engine="batched")  # of `process`; its model is replaced
 
     @model_validator(mode="after")
     def _members_exist(self) -> Self:
@@ -69,6 +72,8 @@ def _of_member(candidate: Candidate, settings: EnsembleSettings, model: HostGues
     try:
         if settings.measure == "uptake":
             found = evaluate_uptake(candidate, settings.uptake.model_copy(update={"model": model}), seed)
+        elif settings.measure == "process":
+            found = evaluate_process(candidate, settings.process.model_copy(update={"model": model}), seed)
         else:
             protocol = HenrySettings(
                 model=model,

@@ -1,12 +1,12 @@
 """Measured isotherms as the properties a campaign ranks by: the same names as the computed ones.
 
-An uptake property (`co2_uptake_0.15bar_298K`) is read off the isotherms of that gas within `SAME_TEMPERATURE` kelvin; a
-Henry coefficient (`co2_henry_298K`) is the zero-loading limit of ln(q/p) against q; a working capacity and a
-regenerability follow where both uptakes they are made of were measured. Several sources: the median, and their scatter.
+An uptake property (`co2_uptake_0.15bar_298K`, `co2_pure_uptake_1bar_298K`) is read off the isotherms of that gas
+within `SAME_TEMPERATURE` kelvin; a Henry coefficient (`co2_henry_298K`) is the zero-loading limit of ln(q/p) against q; a
+working capacity and a regenerability follow where both uptakes they are made of were measured. Several sources: the
+median, and their scatter.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,12 +14,11 @@ import numpy as np
 from screening.candidate import Measurement, Property
 from screening.experiments.measured_isotherm import MeasuredIsotherm, loading_at
 from screening.experiments.record import isotherm_of
+from screening.uptake_names import henry_condition, uptake_condition
 
 SAME_TEMPERATURE = 1.0  # K; 298 and 298.15 are one temperature, 298 and 303 are two
 MIN_HENRY_POINTS = 4
 _HENRY_RANGE = 0.5  # of the largest loading; beyond, ln(q/p) bends
-_UPTAKE = re.compile(r"([a-z0-9]+)_uptake_([0-9.]+)bar_([0-9.]+)K")
-_HENRY = re.compile(r"([a-z0-9]+)_henry_([0-9.]+)K")
 
 Figure = tuple[float, float | None, str]  # value, standard error, source
 
@@ -35,33 +34,23 @@ def measured_properties(measurements: Sequence[Measurement], computed: Mapping[s
     isotherms = [found for m in measurements if (found := isotherm_of(m)) is not None]
     measured: dict[str, Property] = {}
     for name, item in computed.items():
-        uptake, henry = _UPTAKE.fullmatch(name), _HENRY.fullmatch(name)
-        if uptake:
-            pressure = float(uptake[2]) * 1e5
+        uptake, henry = uptake_condition(name), henry_condition(name)
+        if uptake is not None:
+            gas, pressure, kelvin = uptake
             figures = [
                 (q, _error_at(i, pressure, q), i.source)
-                for i in _fitting(isotherms, uptake[1], float(uptake[3]))
+                for i in _fitting(isotherms, gas, kelvin)
                 if (q := loading_at(i, pressure)) is not None
             ]
             note = "pure gas; the computed figure is from the mixture" if "from the mixture" in item.method else ""
             if figures:
                 measured[name] = _property(name, figures, item.unit, "measured isotherm", note)
-        elif henry:
-            slopes = [
-                (*k, i.source)
-                for i in _fitting(isotherms, henry[1], float(henry[2]))
-                if (k := henry_of_isotherm(i)) is not None
-            ]
+        elif henry is not None:
+            slopes = [(*k, i.source) for i in _fitting(isotherms, *henry) if (k := henry_of_isotherm(i)) is not None]
             if slopes:
                 measured[name] = _property(name, slopes, item.unit, "measured isotherm, ln(q/p) at zero loading", "")
     measured |= _cycle_figures(measured, computed)
     return measured | _single_figures(measurements)
-
-
-def uptake_condition(name: str) -> tuple[str, float, float] | None:
-    """(gas in lower case, pressure in Pa, temperature in K) of an uptake property; None for any other."""
-    match = _UPTAKE.fullmatch(name)
-    return None if match is None else (match[1], float(match[2]) * 1e5, float(match[3]))
 
 
 def henry_of_isotherm(isotherm: MeasuredIsotherm) -> tuple[float, float | None] | None:

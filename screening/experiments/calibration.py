@@ -23,7 +23,7 @@ import numpy as np
 from potentials.errors import InputError
 from potentials.files import write_atomic
 from screening.candidate import Candidate, Property, Snapshot
-from screening.experiments.as_properties import uptake_condition
+from screening.uptake_names import uptake_condition
 
 FORMAT = "sorbus-calibration-1"
 MIN_MATERIALS = 3  # a scatter between materials cannot be had from fewer

@@ -7,13 +7,13 @@ import numpy as np
 
 from potentials.errors import InputError
 from screening.candidate import Candidate, Measurement, Snapshot
-from screening.experiments.as_properties import uptake_condition
 from screening.experiments.calibration import Calibration, fit_calibration, pairs_of
 from screening.experiments.measured_isotherm import MeasuredIsotherm
 from screening.quantities import label, with_error
 from screening.store import STORE_NAME, Store
 from screening.summary import find_row
 from screening.table import aligned
+from screening.uptake_names import uptake_condition
 
 
 def find_candidate(snapshot: Snapshot, wanted: str | None, material: str | None = None) -> str:

@@ -1,7 +1,6 @@
 """Measured isotherms of a candidate beside what was computed, as a still picture and in words."""
 
 import math
-import re
 from collections.abc import Callable, Iterable
 
 from screening.candidate import Candidate, Property
@@ -10,10 +9,10 @@ from screening.experiments.measured_isotherm import MeasuredIsotherm
 from screening.experiments.record import isotherm_of
 from screening.quantities import with_error
 from screening.report.words import name_of, safe
+from screening.uptake_names import uptake_condition
 
 _WIDTH, _HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 36  # px around the axes
-_UPTAKE = re.compile(r"([a-z0-9]+)_uptake_([0-9.]+)bar_([0-9.]+)K")
 _MARKS = 4  # sources told apart by their marks; the others share the last
 
 
@@ -70,11 +69,11 @@ def _computed_points(candidate: Candidate, gas: str, kelvin: float) -> list[tupl
     """(pressure in bar, loading, standard error) of every computed uptake of the gas at that temperature."""
     points = []
     for name, item in {**candidate.properties, **candidate.superseded}.items():
-        match = _UPTAKE.fullmatch(name)
-        if match is None or item.value is None or item.fidelity == "measured":
+        condition = uptake_condition(name)
+        if condition is None or item.value is None or item.fidelity == "measured":
             continue
-        if match[1] == gas.lower() and abs(float(match[3]) - kelvin) <= SAME_TEMPERATURE:
-            points.append((float(match[2]), item.value, item.std or 0.0))
+        if condition[0] == gas.lower() and abs(condition[2] - kelvin) <= SAME_TEMPERATURE:
+            points.append((condition[1] / 1e5, item.value, item.std or 0.0))
     return sorted(points)
 
 

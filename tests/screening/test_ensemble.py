@@ -89,3 +89,13 @@ def test_the_whole_uptake_stage_can_be_repeated() -> None:
     names = {p.name for p in evaluation.properties}
     assert "vsa_working_capacity@dreiding-uff-trappe+environment" in names
     assert "co2_uptake_0.15bar_298K@dreiding-uff-trappe+environment" in names
+
+
+@pytest.mark.slow
+def test_a_process_can_be_repeated() -> None:
+    process = {"gcmc_engine": "batched", "isotherm_points": 0, "uptake_error": 0.2}
+    evaluation = evaluate_ensemble(
+        candidate(toy()), settings(measure="process", charges=["environment"], process=process), 1
+    )
+    found = {p.name: p.value for p in evaluation.properties}
+    assert found["vsa_working_capacity@dreiding-uff-trappe+environment"] is not None
