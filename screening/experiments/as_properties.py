@@ -1,8 +1,8 @@
 """Measured isotherms as the properties a campaign ranks by: the same names as the computed ones.
 
 An uptake property (`co2_uptake_0.15bar_298K`, `co2_pure_uptake_1bar_298K`) is read off the isotherms of that gas
-within `SAME_TEMPERATURE` kelvin; a Henry coefficient (`co2_henry_298K`) is the zero-loading limit of ln(q/p) against q; a
-working capacity and a regenerability follow where both uptakes they are made of were measured. Several sources: the
+within `SAME_TEMPERATURE` kelvin; a Henry coefficient (`co2_henry_298K`) is the zero-loading limit of ln(q/p) against q;
+a working capacity and a regenerability follow where both uptakes they are made of were measured. Several sources: the
 median, and their scatter.
 """
 
