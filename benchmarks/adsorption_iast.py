@@ -39,10 +39,12 @@ for name in (methane, ethane):
     table = pandas.read_csv(f"{folder}/{name}")
     pure.append(pyiast.InterpolatorIsotherm(table, fill_value=table["Loading(mmol/g)"].max(), **keys))
 points = pandas.read_csv(f"{folder}/{mixture}")
-start = time.perf_counter()
 for y in points["y_ethane"]:
     print(*pyiast.iast(65.0 * pandas.Series([1 - y, y]).to_numpy(), pure, warningoff=True))
-print("seconds", time.perf_counter() - start)
+start = time.process_time()
+for y in list(points["y_ethane"]) * 20:
+    pyiast.iast(65.0 * pandas.Series([1 - y, y]).to_numpy(), pure, warningoff=True)
+print("seconds", (time.process_time() - start) / 20)
 """
 
 
@@ -106,9 +108,9 @@ def main() -> None:
     found = deviations(*pure.values())
     smooth = deviations(*(fit.isotherm for fit in fits.values()))
     feeds = np.tile(_feeds(), (1000, 1))
-    started = time.perf_counter()
+    started = time.process_time()
     many = iast(list(pure.values()), feeds)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     back = reverse_iast(list(pure.values()), many.adsorbed_fractions, PRESSURE)
     print(f"reverse IAST returns the gas to {np.abs(back.gas_fractions - many.gas_fractions).max():.1e}")
     peer = peer_deviations(arguments.peer)
@@ -128,6 +130,17 @@ def main() -> None:
             note=f"with the models AIC chooses (quadratic for both gases): {smooth[name]:.2f} %; "
             "nothing was fitted to the mixtures",
         )
+    record(
+        id="E5c",
+        value=len(feeds) / seconds,
+        unit="mixtures/s",
+        peer="pyIAST 1.4.3" if peer else None,
+        peer_value=9.0 / peer[1] if peer else None,
+        protocol=f"{len(feeds)} binary mixtures in one call against nine one by one, straight-line isotherms, "
+        "processor time of one core",
+        data_sha256=sha256_file(folder() / FILES["mixture"]),
+        seed=None,
+    )
 
 
 if __name__ == "__main__":

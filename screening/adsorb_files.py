@@ -18,6 +18,7 @@ from potentials.config import config_hash
 from potentials.errors import GeometryError, InputError, SorbusError
 from potentials.files import sha256_json, write_atomic
 from potentials.structure_files import ReadResult, read_structures
+from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.framework import prepare_host
 from screening.adsorption.host_checks import framework_warnings
 from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
@@ -26,9 +27,11 @@ from screening.adsorption.seeds import derive_seed
 from screening.candidate import Candidate, Evaluation, Property, Row, Snapshot, content_id
 from screening.executor import Task
 from screening.geometry_json import encode_structure
+from screening.model_names import is_member, split_member
 from screening.pores import PoreSettings, evaluate_pores
 from screening.quantities import with_error
-from screening.ranking import Ranking, rank
+from screening.rank_uncertainty import Distinction, distinguish
+from screening.ranking import Ranked, Ranking, rank
 from screening.table import Table, aligned, write_table
 from screening.workers import LocalWorkers
 
@@ -38,6 +41,10 @@ _STAGE = "adsorb"
 class AdsorbSettings(RecipeSettings):
     """What `sorbus adsorb` needs to know."""
 
+    # The whole recipe again with other force fields and charges, so that places get intervals over models too
+    ensemble: bool = False
+    force_fields: tuple[str, ...] = ("uff-trappe", "dreiding-uff-trappe")  # of the ensemble
+    charge_methods: tuple[str, ...] = ("environment", "eqeq")  # of the ensemble, where a structure brings none
     pores: PoreSettings = PoreSettings()
     seed: int = 0
     workers: int = Field(default=1, gt=0)  # processes; a structure occupies one core
@@ -51,6 +58,7 @@ class AdsorbResult:
 
     table: Table  # one row a structure, in the order of the input
     ranking: Ranking
+    distinction: Distinction  # which places can be told apart, over models if an ensemble was measured
     points: Table  # one row an isotherm point
     pictures: tuple[Path, ...]  # of the isotherms; empty without matplotlib
     reused: int  # structures that an earlier run had finished
@@ -68,7 +76,7 @@ def adsorb_files(
 
     Charges in a file (`_atom_site_charge`) are used as they are; otherwise they are assigned by `settings.model`.
     Writes in `folder`: `adsorption.csv` (again after each structure), `isotherms.csv`, `isotherms.png` and `.svg` when
-    matplotlib is installed, and `structures/*.json`.
+    matplotlib is installed, `models.csv` with an ensemble, and `structures/*.json`.
 
     Raises:
         InputError: a path does not exist, the folder cannot be written, or the recipe needs more than is asked for.
@@ -104,16 +112,15 @@ def adsorb_files(
                 record(identity, kept[identity])
             bar.update()
     ranking = _rank(candidates, kept, settings)
+    distinction = distinguish(ranking)
     for entry in ranking.entries:
-        rows[entry.index] |= {
-            "place": entry.place,
-            "place low": entry.rank_interval[0],
-            "place high": entry.rank_interval[1],
-            "score": entry.score,
-        }
+        low, high = _interval(entry, distinction)
+        rows[entry.index] |= {"place": entry.place, "place low": low, "place high": high, "score": entry.score}
+    if settings.ensemble:
+        write_table(_model_rows(rows, ranking), folder / "models.csv")
     points = write_table(_point_rows(rows, candidates, kept), folder / "isotherms.csv")
     pictures = _draw(points, ranking, rows, settings, folder)
-    return AdsorbResult(write_table(rows, folder / "adsorption.csv"), ranking, points, pictures, reused)
+    return AdsorbResult(write_table(rows, folder / "adsorption.csv"), ranking, distinction, points, pictures, reused)
 
 
 def measure_structure(candidate: Candidate, settings: AdsorbSettings, seed: int) -> Evaluation:
@@ -125,9 +132,23 @@ def measure_structure(candidate: Candidate, settings: AdsorbSettings, seed: int)
     try:
         host = prepare_host(candidate.structure, settings.model)
         run = run_recipe(host, settings, seed)
-        return Evaluation((*pores, *recipe_properties(host, run, settings, seed)))
+        others = _other_models(candidate, settings, seed) if settings.ensemble else ()
+        return Evaluation((*pores, *recipe_properties(host, run, settings, seed), *others))
     except (InputError, GeometryError) as error:
         return Evaluation(pores, rejected=str(error))
+
+
+def _other_models(candidate: Candidate, settings: AdsorbSettings, seed: int) -> tuple[Property, ...]:
+    """Every member's figures of the recipe, named `<property>@<force field>+<charges>`."""
+    recipe = {name: getattr(settings, name) for name in RecipeSettings.model_fields}
+    ensemble = EnsembleSettings(
+        model=settings.model,
+        force_fields=settings.force_fields,
+        charges=settings.charge_methods,
+        measure="process",
+        process=RecipeSettings(**recipe),
+    )
+    return evaluate_ensemble(candidate, ensemble, seed).properties
 
 
 def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: AdsorbSettings) -> Candidate | None:
@@ -212,11 +233,11 @@ def _evaluation(answer: Mapping[str, Any]) -> Evaluation:
 def _columns(evaluation: Evaluation) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for item in evaluation.properties:
-        if parse_point(item) is None:
+        if parse_point(item) is None and not is_member(item.name):
             columns[f"{item.name} [{item.unit}]" if item.unit else item.name] = item.value
             if item.std is not None:
                 columns[f"{item.name} std"] = item.std
-    notes = dict.fromkeys(item.note for item in evaluation.properties if item.note)
+    notes = dict.fromkeys(item.note for item in evaluation.properties if item.note and not is_member(item.name))
     return columns | ({"notes": "; ".join(notes)} if notes else {})
 
 
@@ -240,6 +261,26 @@ def _point_rows(
                     }
                 )
     return found
+
+
+def _model_rows(rows: Sequence[Mapping[str, Any]], ranking: Ranking) -> list[dict[str, Any]]:
+    """What each model of the ensemble gives for the objectives, in the order of the ranking."""
+    found = []
+    for entry in ranking.entries:
+        for item in entry.candidate.properties.values():
+            name, member = split_member(item.name)
+            if member is not None and (name == "ensemble" or any(name == o.property for o in ranking.objectives)):
+                figure = {"property": name, "value": item.value, "std": item.std, "unit": item.unit, "note": item.note}
+                found.append({"name": rows[entry.index]["name"], "model": member, **figure})
+    return found
+
+
+def _interval(entry: Ranked, distinction: Distinction) -> tuple[int, int]:
+    """90 % interval of a place: over models and Monte Carlo errors for those compared, over errors for the rest."""
+    if entry.place in distinction.places:
+        k = distinction.places.index(entry.place)
+        return int(distinction.rank_low[k]), int(distinction.rank_high[k])
+    return entry.rank_interval
 
 
 def _objectives(settings: AdsorbSettings) -> list[dict[str, Any]]:
@@ -279,7 +320,9 @@ def _summary(result: AdsorbResult) -> str:
     lines = [f"{result.table.succeeded} of {len(result.table.rows)} measured, {result.reused} of them before"]
     shown = []
     for entry in result.ranking.entries[:20]:
-        row: dict[str, Any] = {"place": entry.place, "90 %": _span(entry.rank_interval)}
+        row: dict[str, Any] = {"place": entry.place, "90 %": _span(_interval(entry, result.distinction))}
+        if entry.place in result.distinction.places:
+            row["group"] = result.distinction.groups[result.distinction.places.index(entry.place)]
         row["name"] = result.table.rows[entry.index]["name"]
         for objective in result.ranking.objectives:
             item = entry.candidate.properties[objective.property]
@@ -289,7 +332,12 @@ def _summary(result: AdsorbResult) -> str:
         shown.append(row)
     if shown:
         lines += ["", aligned(shown)]
-        lines.append("90 %: from the Monte Carlo errors alone; force field and charges add more (docs/adsorption.md)")
+        models = len(result.distinction.models)
+        lines.append(
+            f"90 %: over {models} models and their Monte Carlo errors; who shares a letter cannot be told apart"
+            if models > 1
+            else "90 %: from the Monte Carlo errors alone; force field and charges add more (--ensemble)"
+        )
     if len(result.ranking.entries) > len(shown):
         lines.append(f"... and {len(result.ranking.entries) - len(shown)} more in {result.table.path}")
     lines += [f"not ranked: {result.table.rows[u.index]['name']}: {u.reason}" for u in result.ranking.unranked]

@@ -36,6 +36,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="NAME",
         help="a gas to measure besides those of the process (Henry coefficient, isotherm); may be given several times",
     )
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="measure with other force fields and charges as well, so that places get intervals over models",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="structures measured at once")
     parser.set_defaults(run=run)
 
@@ -51,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = [f"conditions={arguments.conditions}"] if arguments.conditions else []
     chosen += [f"gases=[{', '.join(arguments.gas)}]"] if arguments.gas else []
     chosen += [f"workers={arguments.workers}"] if arguments.workers is not None else []
+    chosen += ["ensemble=true"] if arguments.ensemble else []
     settings = load_config(AdsorbSettings, arguments.config, [*chosen, *overrides])
     if arguments.print_config:
         return print_config(settings)
