@@ -1,0 +1,242 @@
+"""Learned charges: the shipped model, precedence and fallbacks, the data it is trained on, damaged files."""
+
+import json
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from benchmarks.adsorption_structures import mfi, mg_mof_74
+from potentials.config import load_config
+from potentials.errors import InputError
+from screening.adsorption.charge_dataset import (
+    FOLDS,
+    PRIOR_FEATURES,
+    cross_fitted_estimates,
+    full_graph,
+    prepare_archive,
+    prepare_framework,
+    read_charged_cif,
+    split_of,
+)
+from screening.adsorption.charge_fitting import ChargeFitConfig, train_charges
+from screening.adsorption.charges import framework_charges
+from screening.adsorption.environment_charges import environment_keys, estimate_from_keys, fit_table
+from screening.adsorption.learned_charges import (
+    charges_of,
+    learned_charges,
+    load_model,
+    shipped_folder,
+    shipped_model,
+    unseen_elements,
+)
+from screening.bonds import bond_graph
+
+
+def symbols(structure: Structure) -> list[str]:
+    return [site.specie.symbol for site in structure]
+
+
+def test_shipped_model_gives_mg_mof_74_sound_charges():
+    mof = mg_mof_74()  # its formula was kept out of training
+    charges, unseen = learned_charges(mof, symbols(mof))
+    assert charges.sum() == pytest.approx(0.0, abs=1e-9)
+    assert unseen < 0.2
+    mean = {s: charges[[x == s for x in symbols(mof)]].mean() for s in ("Mg", "H", "O")}
+    assert 1.2 < mean["Mg"] < 1.9
+    assert 0.0 < mean["H"] < 0.25
+    assert -1.0 < mean["O"] < -0.5
+
+
+def test_charges_do_not_depend_on_the_cell_chosen_or_on_the_order_of_atoms():
+    mof = mg_mof_74()
+    charges, _ = learned_charges(mof, symbols(mof))
+    double = mof * (1, 1, 2)
+    doubled, _ = learned_charges(double, symbols(double))
+    assert doubled == pytest.approx(np.repeat(charges, 2), abs=2e-5)
+    order = np.random.default_rng(0).permutation(len(mof))
+    shuffled = Structure.from_sites([mof[i] for i in order])
+    assert learned_charges(shuffled, symbols(shuffled))[0] == pytest.approx(charges[order], abs=2e-5)
+
+
+def test_symmetry_reduced_graph_gives_the_charges_of_all_atoms():
+    mof = mg_mof_74()
+    model = shipped_model()
+    framework = read_charged_cif("x", cif_with_charges(mof))
+    prepared = prepare_framework(framework, model.network.config.cutoff)
+    assert len(prepared.first) == 9  # of 54: the asymmetric unit
+    assert prepared.multiplicity.sum() == 54
+    estimate = estimate_from_keys(prepared.keys, model.table)
+    with torch.no_grad():
+        distinct = model.network(prepared.graph(estimate))
+        whole = model.network(full_graph(framework.structure, model.network.config.cutoff, estimate))
+    assert distinct == pytest.approx(whole[prepared.first].numpy(), abs=2e-4)
+
+
+def test_elements_fall_back_and_say_so():
+    model = shipped_model()
+    hidden = set(model.description["training"]["hidden_elements"])
+    assert hidden
+    assert not hidden & model.elements
+    rock = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.8), ["Ca", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert unseen_elements(symbols(rock)) == ["Ca"]
+    with pytest.raises(InputError, match="never saw Ca"):
+        learned_charges(rock, symbols(rock))
+    charges, method = framework_charges(rock, symbols(rock), "learned", None)
+    assert method.startswith("environment")
+    assert "never saw Ca" in method
+    assert charges.sum() == pytest.approx(0.0, abs=1e-9)
+    # an element never seen is still given its kin's charge when asked for
+    assert charges_of(rock, symbols(rock), model)[0][0] > 0.5
+    _, method = framework_charges(rock, ["Po", "O"] * 4, "learned", None)
+    assert method == "EQeq (no reference charges for Po)"
+
+
+def test_learned_is_a_method_of_framework_charges():
+    silica = mfi()
+    charges, method = framework_charges(silica, symbols(silica), "learned", None)
+    assert method.startswith("learned (")
+    assert charges[[s == "Si" for s in symbols(silica)]].mean() > 0.8
+
+
+def cif_with_charges(structure: Structure, seed: int = 0) -> str:
+    """A P1 CIF with charges by element, neutral."""
+    by_element = {"Mg": 1.4, "Zn": 1.2, "O": -0.8, "C": 0.3, "H": 0.1, "N": -0.3}
+    rng = np.random.default_rng(seed)
+    noise = {element: rng.normal(0, 0.02) for element in by_element}
+    charges = np.array([by_element[s] + noise[s] for s in symbols(structure)])
+    charges -= charges.mean()
+    a, b, c = structure.lattice.abc
+    al, be, ga = structure.lattice.angles
+    lines = [
+        "data_x", "_symmetry_space_group_name_H-M 'P 1'",
+        f"_cell_length_a {a:.10f}", f"_cell_length_b {b:.10f}", f"_cell_length_c {c:.10f}",
+        f"_cell_angle_alpha {al:.10f}", f"_cell_angle_beta {be:.10f}", f"_cell_angle_gamma {ga:.10f}",
+        "loop_", "_atom_site_label", "_atom_site_type_symbol", "_atom_site_fract_x", "_atom_site_fract_y",
+        "_atom_site_fract_z", "_atom_site_charge",
+    ]  # fmt: skip
+    for k, (site, charge) in enumerate(zip(structure, charges, strict=True)):
+        x, y, z = site.frac_coords
+        lines.append(f"{site.specie.symbol}{k} {site.specie.symbol} {x:.10f} {y:.10f} {z:.10f} {charge:.6f}")
+    return "\n".join(lines) + "\n"
+
+
+def small_frameworks() -> list[Structure]:
+    found = []
+    for k, metal in enumerate(("Mg", "Zn", "Mg", "Zn", "Mg", "Zn", "Mg", "Zn", "Mg", "Zn", "Mg", "Zn")):
+        n = 1 + k // 2
+        base = Structure.from_spacegroup("Pm-3m", Lattice.cubic(4.2), [metal, "O"], [[0, 0, 0], [0.5, 0, 0]])
+        cell = base * (n, 1, 1)
+        for image in range(n):  # another formula each
+            if image % 2 == 0:
+                cell.append("C", [(image + 0.5) / n, 0.5, 0.5])
+        found.append(cell)
+    return found
+
+
+def archive(folder) -> None:
+    with tarfile.open(folder / "all.tar.xz", "w:xz") as tar:
+        for k, structure in enumerate(small_frameworks()):
+            path = folder / f"f{k}.cif"
+            path.write_text("{'a': 1}\n" + cif_with_charges(structure, k))
+            tar.add(path, arcname=f"ddec/f{k}.cif")
+
+
+def test_prepared_frameworks_survive_the_cache(tmp_path):
+    archive(tmp_path)
+    first = prepare_archive(tmp_path / "all.tar.xz", 4.0, tmp_path / "cache", "0" * 64)
+    again = prepare_archive(tmp_path / "all.tar.xz", 4.0, tmp_path / "cache", "0" * 64)
+    assert len(first) == len(again) == 12
+    for a, b in zip(first, again, strict=True):
+        assert (a.name, a.formula) == (b.name, b.formula)
+        for field in ("keys", "charges", "first", "numbers", "multiplicity", "centre", "vectors", "target"):
+            assert (getattr(a, field) == getattr(b, field)).all()
+
+
+def test_training_frameworks_are_judged_by_tables_that_never_saw_them(tmp_path):
+    archive(tmp_path)
+    frameworks = prepare_archive(tmp_path / "all.tar.xz", 4.0, tmp_path / "cache", "0" * 64)
+    fitted = fit_table((f.keys, f.charges) for f in frameworks)
+    own = [estimate_from_keys(f.keys, fitted) for f in frameworks]
+    crossed = cross_fitted_estimates(frameworks)
+    assert FOLDS > 1
+    seen = sum(float(e.count.sum()) for e in own)
+    assert sum(float(e.count.sum()) for e in crossed) < seen
+    errors = [
+        np.mean([np.abs(e.charges - f.charges).mean() for e, f in zip(part, frameworks, strict=True)])
+        for part in (own, crossed)
+    ]
+    assert errors[0] < errors[1]
+
+
+def test_split_goes_by_formula_and_keeps_out():
+    assert split_of("ZnO", {"ZnO"}) == "henry"
+    parts = [split_of(f"C{n}H{m}", set()) for n in range(1, 20) for m in range(1, 20)]
+    assert 0.1 < parts.count("test") / len(parts) < 0.3
+    assert parts.count("validation") > 10
+
+
+def test_train_charges_end_to_end(tmp_path, monkeypatch):
+    archive(tmp_path)
+    import screening.adsorption.charge_fitting as fitting
+
+    # the split by hash needs more formulas than a test can hold
+    monkeypatch.setattr(fitting, "split_of", lambda formula, kept: "validation" if "Zn" in formula else "training")
+    config = ChargeFitConfig(
+        out=tmp_path / "model",
+        data={
+            "frameworks": tmp_path / "all.tar.xz",
+            "keep_out": [],
+            "cache": tmp_path / "cache",
+        },
+        network={"cutoff": 4.0, "channels": 4, "carried": [4], "radial_hidden": 4, "prior_features": PRIOR_FEATURES},
+        train={"epochs": 2, "atoms": 4, "warmup_steps": 2},
+    )
+    folder = train_charges(config)
+    model = load_model(folder)
+    assert model.elements == {"Mg", "O", "C"}
+    oxide = small_frameworks()[0]
+    charges, _ = learned_charges(oxide, symbols(oxide), model)
+    assert charges.sum() == pytest.approx(0.0, abs=1e-9)
+    description = json.loads((folder / "model.json").read_text())
+    assert description["training"]["data_sha256"]
+    assert description["training"]["hidden_elements"] == []
+    assert str(tmp_path) not in json.dumps(description["training"]["data"])
+
+
+def test_shipped_configuration_is_valid_and_files_are_small():
+    config = load_config(ChargeFitConfig, "configs/train/charges.yaml")
+    assert config.network.prior_features == PRIOR_FEATURES
+    assert config.network == load_model(shipped_folder()).network.config
+    assert sum(path.stat().st_size for path in shipped_folder().iterdir()) < 5e6
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    folder = tmp_path / "charges"
+    shutil.copytree(shipped_folder(), folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(InputError, match="not the file"):
+        load_model(folder)
+    (folder / "model.json").write_text("{}")
+    with pytest.raises(InputError, match="describes no charge network"):
+        load_model(folder)
+    with pytest.raises(InputError, match="sorbus train charges"):
+        load_model(tmp_path / "nowhere")
+
+
+def test_a_cif_without_charges_is_refused():
+    from pymatgen.io.cif import CifWriter
+
+    text = str(CifWriter(small_frameworks()[0]))
+    with pytest.raises(InputError, match="no _atom_site_charge"):
+        read_charged_cif("bare", text)
+
+
+def test_keys_of_the_table_are_those_of_the_model():
+    mof = mg_mof_74()
+    keys = environment_keys(symbols(mof), bond_graph(mof).pairs)
+    assert shipped_model().table.find(keys[:, 0])[1].all()
