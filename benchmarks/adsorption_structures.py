@@ -251,7 +251,7 @@ def from_archive(archive: str, member: str) -> Structure:
     with tarfile.open(path) as tar, tempfile.TemporaryDirectory() as folder:
         stream = tar.extractfile(member)
         assert stream is not None
-        target = Path(folder) / Path(member).name
+        target = Path(folder) / f"structure{Path(member).suffix}"  # a name may stand for another format
         target.write_bytes(stream.read())
         return read_structure(target)
 

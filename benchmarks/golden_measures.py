@@ -153,6 +153,7 @@ def _run(
     temperature: float,
     cycles: int,
     ideal_gas: bool,
+    averages: str,
     seed: int,
 ) -> UptakeResult:
     settings = GcmcSettings(
@@ -160,7 +161,7 @@ def _run(
         equilibration_cycles=max(cycles // 5, 50),
         production_cycles=cycles,
         ideal_gas=ideal_gas,
-        averages="cycles",
+        averages=averages,  # type: ignore[arg-type]
     )
     result = gcmc_uptake(structure(), dict(mixture), pressure, temperature, settings=settings, seed=seed)
     print(f"       {result.method}", flush=True)

@@ -5,36 +5,76 @@ The list, its sources and the full measurement are in `benchmarks/adsorption_gol
 
 import math
 
+import numpy as np
 import pytest
 
-from benchmarks.adsorption_golden import GOLDEN
-from benchmarks.adsorption_structures import mfi, mg_mof_74
+from benchmarks.adsorption_golden import GOLDEN, select, summarise
+from benchmarks.adsorption_structures import NotAtHandError, caxvii, cu_btc, irmof_1, mfi, mg_mof_74, sbmof_1
+from potentials.errors import InputError
+from screening.adsorption.process import Measured
 
 # Effort of the quick variants and the relative error they must reach, or agreement would mean nothing.
-QUICK = {
-    "G1": (0.1, 0.03),
-    "G3a": (0.1, 0.06),
-    "G3b": (0.1, 0.03),
-    "G5a": (0.1, 0.04),
-    "G5b": (0.1, 0.03),
-    "G13": (0.06, 0.05),
+QUICK = {"G1": (0.05, 0.05), "G3a": (0.1, 0.06), "G3b": (0.05, 0.05), "G13": (0.04, 0.07)}
+# Widom by the batched engine: effort and precision.
+QUICK_OWN = {
+    "G4d": (0.2, 0.06),
+    "G9b": (0.2, 0.06),
+    "G13b": (0.2, 0.06),
+    "G14a": (0.2, 0.06),
+    "G18a": (0.2, 0.06),
+    "G19a": (0.2, 0.06),
+    "G21a": (0.2, 0.06),
+    "G21b": (0.2, 0.04),
+    "G22a": (0.2, 0.06),
+    "G29zr": (1.0, 0.05),
 }
+# Uptakes by the batched engine where fewer than 20 molecules make RASPA's cycles of one length.
+QUICK_GCMC = ("G3a", "G17a", "G20a")
 EXACT = ("G8a", "G8b", "G8c")
+# Figures not reproduced, and why.
+APART = {
+    "G17b": "kUPS's heat is 0.8 kJ/mol below that of RASPA3 with the same model (26.19 +- 0.28) and of our engines",
+}
+
+
+def measured(measure, effort: float, seed: int) -> Measured:
+    try:
+        return measure(effort, seed)
+    except NotAtHandError as error:
+        pytest.skip(str(error))
+
+
+def agrees(ours: Measured, reference: Measured, within: float) -> bool:
+    return abs(ours.value - reference.value) <= within * math.hypot(ours.std, reference.std)
 
 
 @pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id in QUICK], ids=lambda g: g.id)
 def test_published_figure_quickly(golden):
     effort, precision = QUICK[golden.id]
-    ours = golden.measure(effort, 1)
+    ours = measured(golden.measure, effort, 1)
     assert ours.std < precision * golden.reference.value
-    assert ours.value == pytest.approx(golden.reference.value, abs=4 * math.hypot(ours.std, golden.reference.std))
+    assert agrees(ours, golden.reference, 4)
+
+
+@pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id in QUICK_OWN], ids=lambda g: g.id)
+def test_published_figure_by_the_batched_engine(golden):
+    effort, precision = QUICK_OWN[golden.id]
+    ours = measured(golden.measure, effort, 1)
+    assert ours.std < precision * golden.reference.value
+    assert agrees(ours, golden.reference, 4)
+
+
+@pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id in QUICK_GCMC], ids=lambda g: g.id)
+def test_published_uptake_by_the_batched_engine(golden):
+    ours = measured(golden.own, 0.2, 1)
+    assert ours.std < 0.06 * golden.reference.value
+    assert agrees(ours, golden.reference, 4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id not in EXACT], ids=lambda g: g.id)
+@pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id not in (*EXACT, *APART)], ids=lambda g: g.id)
 def test_published_figure_tightly(golden):
-    ours = golden.measure(1.0, 2)
-    assert ours.value == pytest.approx(golden.reference.value, abs=3 * math.hypot(ours.std, golden.reference.std))
+    assert agrees(measured(golden.measure, 1.0, 2), golden.reference, 3)
 
 
 @pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id in EXACT], ids=lambda g: g.id)
@@ -43,6 +83,19 @@ def test_published_equation_of_state_exactly(golden):
 
 
 def test_golden_structures_are_the_published_ones():
+    contents = {
+        irmof_1: "Zn32 H96 C192 O104",
+        cu_btc: "Cu48 H96 C288 O192",
+        sbmof_1: "Ca4 H32 C56 S4 O24",
+        caxvii: "Fe6 H6 C24 O18",
+    }
+    for build, formula in contents.items():
+        structure = build()
+        assert structure.composition.formula == formula
+        apart = structure.distance_matrix[~np.eye(len(structure), dtype=bool)]
+        assert apart.min() > 0.9
+    assert sbmof_1().volume == pytest.approx(1456.472, abs=0.01)
+    assert sum(caxvii().site_properties["charge"]) == pytest.approx(0.0, abs=1e-4)
     assert mfi().composition.reduced_formula == "SiO2"
     assert len(mfi()) == 288
     assert mfi().density * 1000 == pytest.approx(1796.34, abs=0.01)
@@ -65,3 +118,34 @@ def test_mg_mof_74_is_the_structure_the_published_figure_is_for(data, tmp_path):
     _, largest = StructureMatcher(scale=False).get_rms_dist(mg_mof_74(), theirs)
     assert largest < 0.005  # in units of the atomic spacing
     assert mg_mof_74().volume == pytest.approx(theirs.volume, rel=1e-4)
+
+
+def test_ids_select_their_letters_in_the_order_asked_for():
+    assert [g.id for g in select(["G8", "G1"])][:4] == ["G8a", "G8b", "G8c", "G8d"]
+    assert [g.id for g in select(["G8", "G1"])][-1] == "G1"
+    assert len(select(None)) == len(GOLDEN) == len({g.id for g in GOLDEN})
+
+
+def test_the_summary_counts_what_lies_within_its_error(tmp_path, monkeypatch):
+    import json
+
+    import benchmarks.adsorption_golden as golden
+
+    lines = [{"id": "G1", "note": "+0.4 combined standard errors apart"}]
+    lines += [{"id": "G2a", "note": "-3.1 combined standard errors apart"}]
+    lines += [{"id": "G2a", "note": "-0.1 combined standard errors apart"}]  # the later one counts
+    lines += [{"id": "G17bo", "note": "+4.0 combined standard errors apart"}]
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    recorded = []
+    monkeypatch.setattr(golden, "record", lambda **line: recorded.append(line))
+    summarise(path)
+    assert recorded[0]["id"] == "E1"
+    assert recorded[0]["value"] == pytest.approx(2 / 3)
+    assert "G17bo" in recorded[0]["protocol"]
+
+
+def test_a_structure_not_at_hand_is_said_to_be_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("SORBUS_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="not at hand"):
+        next(g for g in GOLDEN if g.id == "G18a").measure(0.1, 99)
