@@ -142,7 +142,9 @@ def test_the_summary_counts_what_lies_within_its_error(tmp_path, monkeypatch):
     summarise(path)
     assert recorded[0]["id"] == "E1"
     assert recorded[0]["value"] == pytest.approx(2 / 3)
-    assert "G17bo" in recorded[0]["protocol"]
+    assert '"G17b": 4.0' in recorded[0]["protocol"]
+    assert recorded[1]["id"] == "E1b"
+    assert recorded[1]["value"] == 0.0
 
 
 def test_a_structure_not_at_hand_is_said_to_be_so(tmp_path, monkeypatch):
