@@ -103,13 +103,14 @@ def _read(arguments: argparse.Namespace) -> int:
 def _add(arguments: argparse.Namespace) -> int:
     """Enter measurements and write the run's ranking and report again."""
     from screening.discovery import read_snapshot, write_results
-    from screening.experiments.entering import enter_measurements, find_candidate
+    from screening.experiments.entering import check_figure, enter_measurements, find_candidate
     from screening.experiments.read import read_isotherms
     from screening.experiments.record import figure_measurement, isotherm_measurement
 
     if bool(arguments.files) == bool(arguments.property):
         raise InputError("name isotherm files, or one --property with its --value: one of the two")
-    identity = find_candidate(read_snapshot(arguments.folder), arguments.candidate, arguments.material)
+    snapshot = read_snapshot(arguments.folder)
+    identity = find_candidate(snapshot, arguments.candidate, arguments.material)
     if arguments.property:
         if arguments.value is None or arguments.unit is None:
             raise InputError(f"--property {arguments.property} needs --value and --unit")
@@ -122,6 +123,9 @@ def _add(arguments: argparse.Namespace) -> int:
             material=arguments.material or "",
             method=arguments.method,
         )
+        remark = check_figure(snapshot, arguments.property, arguments.unit)
+        if remark:
+            print(remark)
         measurements = [figure]
     else:
         reads = [found for path in arguments.files for found in read_isotherms(path, _options(arguments))]

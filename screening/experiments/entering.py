@@ -1,5 +1,6 @@
 """Entering measurements in a run, and showing them beside what was computed."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from potentials.errors import InputError
 from screening.candidate import Candidate, Measurement, Snapshot
 from screening.experiments.calibration import Calibration, fit_calibration, pairs_of
 from screening.experiments.measured_isotherm import MeasuredIsotherm
+from screening.model_names import is_member
 from screening.quantities import label, with_error
 from screening.store import STORE_NAME, Store
 from screening.summary import find_row
@@ -48,6 +50,29 @@ def find_candidate(snapshot: Snapshot, wanted: str | None, material: str | None 
     if candidate is None:
         raise InputError(f"proposal {name} was never built: a measurement needs a structure")
     return candidate.id
+
+
+def check_figure(snapshot: Snapshot, name: str, unit: str) -> str:
+    """Hold a single figure against what the run computed; a remark when nothing of that name was.
+
+    Raises:
+        InputError: the run computed the property in another unit.
+    """
+    units = {
+        property_name: item.unit
+        for row in snapshot.rows
+        if row.candidate is not None
+        for property_name, item in row.candidate.properties.items()
+        if not is_member(property_name)
+    }
+    if name not in units:
+        nearest = difflib.get_close_matches(name, units, n=1, cutoff=0.6)
+        hint = f" (did you mean {nearest[0]}?)" if nearest else ""
+        return f"nothing called {name} was computed in {snapshot.name}{hint}: kept, but it stands before nothing"
+    if units[name] != unit:
+        wanted = units[name] or "none (a pure number): give --unit ''"
+        raise InputError(f"{name} is given in {unit or 'no unit'}, the run has it in {wanted}: convert it first")
+    return ""
 
 
 def enter_measurements(folder: str | Path, identity: str, measurements: Sequence[Measurement]) -> str:

@@ -100,6 +100,11 @@ def test_a_single_figure(run_folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "has no source" in capsys.readouterr().err
     assert main([*words, "--value", "7.5", "--std", "0.2", "--source", "our lab"]) == 0
     assert "7.50 ± 0.20*" in capsys.readouterr().out
+    wrong = ["measure", "add", str(run_folder), "--candidate", "salt1", "--value", "1", "--source", "our lab"]
+    assert main([*wrong, "--property", UPTAKE, "--unit", "cm3/g"]) == 2
+    assert "the run has it in mol/kg" in capsys.readouterr().err
+    assert main([*wrong, "--property", UPTAKE.replace("298", "299"), "--unit", "mol/kg"]) == 0
+    assert f"did you mean {UPTAKE}?" in capsys.readouterr().out
 
 
 def test_what_cannot_be_used_is_said_in_one_line(
