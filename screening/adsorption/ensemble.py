@@ -26,7 +26,7 @@ class EnsembleSettings(Config):
 
     model: HostGuestModel = HostGuestModel()  # cut-off and truncation of all; its own figures are not measured again
     force_fields: tuple[str, ...] = Field(default=("uff-trappe", "dreiding-uff-trappe"), min_length=1)
-    charges: tuple[str, ...] = Field(default=("environment", "eqeq"), min_length=1)
+    charges: tuple[str, ...] = Field(default=("learned", "eqeq"), min_length=1)
     # "henry": Widom insertion, a second a member. "uptake", "process": all of that stage again, up to minutes a member.
     measure: Literal["henry", "uptake", "process"] = "henry"
     gases: tuple[str, ...] = ("CO2", "N2")

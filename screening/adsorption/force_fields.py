@@ -160,7 +160,7 @@ class HostGuestModel(Config):
 
     force_field: str = "uff-trappe"  # a built-in name, or the path of a force-field file
     # Charges of a framework that brings none of its own; "none" switches electrostatics off altogether.
-    charges: Literal["environment", "eqeq", "none"] = "environment"
+    charges: Literal["learned", "environment", "eqeq", "none"] = "learned"
     cutoff: float = Field(default=12.0, ge=8.0, le=20.0)  # Å, Lennard-Jones and real-space Ewald alike
     # Beyond the cut-off: analytic tail (TraPPE's own convention), nothing, or shifted to zero at the cut-off.
     truncation: Truncation = "tail"

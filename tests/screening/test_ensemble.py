@@ -38,7 +38,7 @@ def test_every_model_but_the_campaigns_own() -> None:
     names = [p.name for p in evaluation.properties]
     assert [n for n in names if n.startswith("co2_henry_298K")] == [
         "co2_henry_298K@uff-trappe+eqeq",
-        "co2_henry_298K@dreiding-uff-trappe+environment",
+        "co2_henry_298K@dreiding-uff-trappe+learned",
         "co2_henry_298K@dreiding-uff-trappe+eqeq",
     ]
     assert not any("heat" in n for n in names)
@@ -46,7 +46,7 @@ def test_every_model_but_the_campaigns_own() -> None:
 
 def test_given_charges_leave_only_the_force_fields() -> None:
     evaluation = evaluate_ensemble(candidate(toy(charges=True)), settings(), 1)
-    assert {p.name.partition("@")[2] for p in evaluation.properties} == {"dreiding-uff-trappe+environment"}
+    assert {p.name.partition("@")[2] for p in evaluation.properties} == {"dreiding-uff-trappe+learned"}
 
 
 def test_a_model_that_lacks_an_element_says_so_and_rejects_nobody() -> None:
