@@ -237,3 +237,34 @@ def test_loading_between_points() -> None:
 def test_no_usable_row_is_an_error() -> None:
     with pytest.raises(InputError, match="none of 2 rows"):
         isotherm_of([np.nan, -1.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.aif", "a.json"])
+def test_damaged_files_give_a_sentence_never_a_traceback(tmp_path: Path, name: str) -> None:
+    whole = {"a.csv": CSV, "a.aif": AIF, "a.json": json.dumps(ISODB)}[name]
+    rng = np.random.default_rng(5)
+    alphabet = list("0123456789.,;:#[]{}()'\"\n\t _-eE%°?/\\xyzNaN")
+    for _ in range(400):
+        text = list(whole)
+        for _ in range(int(rng.integers(1, 12))):
+            place = int(rng.integers(len(text)))
+            match rng.integers(3):
+                case 0:
+                    text[place] = str(rng.choice(alphabet))
+                case 1:
+                    del text[place : place + int(rng.integers(1, 25))]
+                case _:
+                    text[place:place] = list(rng.choice(alphabet, size=3))
+            if not text:
+                break
+        path = written(tmp_path, name, "".join(map(str, text)))
+        try:
+            reads = read_isotherms(path)
+        except InputError:
+            continue
+        for found in reads:
+            assert (found.isotherm is None) != (found.error is None)
+            assert "\n" not in (found.error or "")
+            if found.isotherm is not None:
+                assert np.isfinite(found.isotherm.pressure).all()
+                assert np.isfinite(found.isotherm.loading).all()
