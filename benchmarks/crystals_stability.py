@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=192)
     parser.add_argument("--seed", type=int, default=1_000_003)
     parser.add_argument("--second", help="interpreter with sevenn installed: SevenNet-0 as second judge")
+    parser.add_argument("--second-count", type=int, help="crystals the second judge sees; all by default")
     parser.add_argument("--folder", default="runs/stability")
     parser.add_argument("--only-relax", action="store_true", help="make samples and verdicts, evaluate later")
     parser.add_argument("--dry", action="store_true", help="print only, record nothing")
@@ -102,12 +103,16 @@ def main() -> None:
         return
     if options.second:
         judge = second_judge(options.second)
-        everything = [v.structure for v in (*verdicts, *(other[0] if other else ()))]
+        seen = options.second_count
+        sets = [(verdicts[:seen], novel[:seen])] + ([(other[0][:seen], other[1][:seen])] if other else [])
+        everything = [v.structure for found, _ in sets for v in found]
         second = single_point_table(judge, "sevennet-0", everything, Path("runs/hull"), table)
-        metrics += agreement_metrics(verdicts, second_opinion(verdicts, second, judge), novel, second)
+        agreement = [
+            agreement_metrics(found, second_opinion(found, second, judge), flags, second) for found, flags in sets
+        ]
+        metrics += agreement[0]
         if other is not None:
-            opinions = second_opinion(other[0], second, judge)
-            peers |= {m.name: m.value for m in agreement_metrics(other[0], opinions, other[1], second)}
+            peers |= {m.name: m.value for m in agreement[1]}
     made_by = f"weights {model.sha256[:12]}, sampler {options.settings or 'defaults'}, gate faults drawn again"
     print(describe(table))
     for metric in metrics:
