@@ -60,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--second", help="interpreter with sevenn installed: SevenNet-0 as second judge")
+    parser.add_argument("--second-count", type=int, default=64, help="crystals of a round the second judge sees")
     parser.add_argument("--dry", action="store_true", help="print only, record nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -78,13 +79,13 @@ def main() -> None:
     second = ""
     if options.second:
         judge = load_potential({"name": "external", "python": options.second, "model": "sevenn"})
-        everything = [verdict.structure for found in verdicts for verdict in found]
+        seen = options.second_count
+        everything = [verdict.structure for found in verdicts for verdict in found[:seen]]
         other = single_point_table(judge, "sevennet-0", everything, Path("runs/hull"), table)
-        second = f"; second judge SevenNet-0, single points on the relaxed crystals, {describe(other)}"
+        second = f"; second judge SevenNet-0, single points on the first {seen} relaxed crystals, {describe(other)}"
         for found, novel, row in zip(verdicts, novelty, values, strict=True):
-            row |= {
-                m.name: m.value for m in agreement_metrics(found, second_opinion(found, other, judge), novel, other)
-            }
+            opinions = second_opinion(found[:seen], other, judge)
+            row |= {m.name: m.value for m in agreement_metrics(found[:seen], opinions, novel[:seen], other)}
     manifest = [from_line(line) for line in read_lines(options.folder / "manifest.jsonl")]
     low, high = bootstrap_gain(flags[0], flags[-1])
     protocol = (

@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=192)
     parser.add_argument("--seed", type=int, default=1_000_003)
     parser.add_argument("--second", help="interpreter with sevenn installed: SevenNet-0 as second judge")
-    parser.add_argument("--second-count", type=int, help="crystals the second judge sees; all by default")
+    parser.add_argument("--second-count", type=int, default=64, help="crystals the second judge sees")
     parser.add_argument("--folder", default="runs/stability")
     parser.add_argument("--only-relax", action="store_true", help="make samples and verdicts, evaluate later")
     parser.add_argument("--dry", action="store_true", help="print only, record nothing")
