@@ -2,7 +2,8 @@
 
     python -m benchmarks.crystals_match --count 120 steps=50 quench_steps=0          # held-out crystals, for tuning
     python -m benchmarks.crystals_match --model perovskites --config configs/train/perovskites.yaml --samples 20
-    python -m benchmarks.crystals_match --test perov_5_test --model perovskites --samples 20 --record C1 C1a C1b C1c
+    python -m benchmarks.crystals_match steps=50 quench_steps=0 --test perov_5_test --model perovskites --samples 20 \
+        --record C1 C1a C1b C1c
 
 Without `--test` the crystals are those held out of training (never a test split): sampler settings are chosen on them.
 With `--test` a test split is looked at. The reference's primitive cell (spglib, 0.01 Å) gives composition and atom
@@ -109,6 +110,8 @@ def main() -> None:
     parser.add_argument("--peer-value", type=float)
     parser.add_argument("--note")
     arguments = parser.parse_args()
+    if any("=" in name for name in arguments.record or ()):
+        parser.error("settings come first: crystals_match steps=50 ... --record C1 C1a")
     torch.set_num_threads(1)
     model = Generator.from_pretrained(arguments.model).model
     config = load_config(SamplingConfig, overrides=arguments.settings)
