@@ -44,7 +44,7 @@ class AdsorbSettings(RecipeSettings):
     # The whole recipe again with other force fields and charges, so that places get intervals over models too
     ensemble: bool = False
     force_fields: tuple[str, ...] = ("uff-trappe", "dreiding-uff-trappe")  # of the ensemble
-    charge_methods: tuple[str, ...] = ("environment", "eqeq")  # of the ensemble, where a structure brings none
+    charge_methods: tuple[str, ...] = ("learned", "eqeq")  # of the ensemble, where a structure brings none
     pores: PoreSettings = PoreSettings()
     seed: int = 0
     workers: int = Field(default=1, gt=0)  # processes; a structure occupies one core
@@ -108,7 +108,7 @@ def adsorb_files(
             else:
                 kept[identity] = _evaluation(answer)
                 if kept[identity].rejected is None:  # type: ignore[union-attr]
-                    write_atomic(_record_path(folder, identity, settings), json.dumps(answer, allow_nan=False))
+                    write_atomic(record_path(folder, identity, settings), json.dumps(answer, allow_nan=False))
                 record(identity, kept[identity])
             bar.update()
     ranking = _rank(candidates, kept, settings)
@@ -210,14 +210,15 @@ def _task(candidate: Candidate, values: Mapping[str, Any], settings: AdsorbSetti
     return Task(_STAGE, (candidate.id,), payload, settings.deadline_s)
 
 
-def _record_path(folder: Path, identity: str, settings: AdsorbSettings) -> Path:
+def record_path(folder: Path, identity: str, settings: AdsorbSettings) -> Path:
+    """Where the figures of a structure are kept, by its content, the settings and the recipe."""
     # where it runs and how many at a time change no number
     alike = settings.model_copy(update={"out": "", "workers": 1, "deadline_s": 1.0})
     return folder / "structures" / f"{identity}_{sha256_json([config_hash(alike), repr(settings.recipe)])[:12]}.json"
 
 
 def _load(folder: Path, identity: str, settings: AdsorbSettings) -> Evaluation | None:
-    path = _record_path(folder, identity, settings)
+    path = record_path(folder, identity, settings)
     if not path.is_file():
         return None
     try:
@@ -332,10 +333,10 @@ def _summary(result: AdsorbResult) -> str:
         shown.append(row)
     if shown:
         lines += ["", aligned(shown)]
-        models = len(result.distinction.models)
+        count = len(result.distinction.models)
         lines.append(
-            f"90 %: over {models} models and their Monte Carlo errors; who shares a letter cannot be told apart"
-            if models > 1
+            f"90 %: over {count} models and their Monte Carlo errors; who shares a letter cannot be told apart"
+            if count > 1
             else "90 %: from the Monte Carlo errors alone; force field and charges add more (--ensemble)"
         )
     if len(result.ranking.entries) > len(shown):
@@ -343,7 +344,9 @@ def _summary(result: AdsorbResult) -> str:
     lines += [f"not ranked: {result.table.rows[u.index]['name']}: {u.reason}" for u in result.ranking.unranked]
     lines += [f"{row['name']}: {row['error']}" for row in result.table.rows if row.get("error")]
     lines += [f"! {row['name']}: {row['warnings']}" for row in result.table.rows if row.get("warnings")]
-    written = [result.table.path, *([result.points.path] if result.points.rows else []), *result.pictures]
+    models = [result.table.path.with_name("models.csv")] if len(result.distinction.models) > 1 else []
+    points = [result.points.path] if result.points.rows else []
+    written = [result.table.path, *models, *points, *result.pictures]
     return "\n".join([*lines, "", "written: " + ", ".join(map(str, written))])
 
 

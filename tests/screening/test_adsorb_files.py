@@ -9,8 +9,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from potentials.errors import InputError
+from potentials.files import write_atomic
 from potentials.structure_files import write_structures
-from screening.adsorb_files import AdsorbSettings, adsorb_files, measure_structure
+from screening.adsorb_files import AdsorbSettings, adsorb_files, measure_structure, record_path
 from screening.adsorption.process_evaluator import RecipeSettings, evaluate_process
 from screening.adsorption.seeds import derive_seed
 from screening.candidate import Candidate, content_id
@@ -18,6 +19,7 @@ from screening.cli import main
 from screening.evaluators import EVALUATORS, resolve
 from screening.intervals import is_positive
 from screening.quantities import label
+from screening.tasks import encode_evaluation
 
 QUICK = {
     "model": {"charges": "none", "pockets": "open"},
@@ -63,6 +65,7 @@ def test_a_folder_is_measured_ranked_and_resumed(folder, tmp_path):
     charged.add_site_property("charge", [0.4])
     write_structures(folder / "charged.cif", [charged])
     settings = AdsorbSettings(**{**QUICK, "model": {"pockets": "open"}, "workers": 2})
+    assert settings.recipe.prefix == "vsa"
     out = tmp_path / "out"
     result = adsorb_files([str(folder)], settings, out)
     found = rows(out / "adsorption.csv")
@@ -99,6 +102,29 @@ def test_a_folder_is_measured_ranked_and_resumed(folder, tmp_path):
     record.write_text(record.read_text()[:50])
     assert adsorb_files([str(folder)], settings, out).reused == 2
     assert rows(out / "adsorption.csv") == found
+
+
+def test_other_models_widen_the_places_and_stay_out_of_the_table(tmp_path):
+    structures = [Structure(Lattice.cubic(edge), ["C"], [[0, 0, 0]]) for edge in (5.0, 6.0)]  # DREIDING has no argon
+    settings = AdsorbSettings(
+        **{**QUICK, "isotherm_points": 0, "ensemble": True, "conditions": "hmof-0.1bar"},
+        force_fields=("uff-trappe", "dreiding-uff-trappe"),
+        charge_methods=("none",),
+    )
+    paths = [write_structures(tmp_path / f"edge{k}.cif", [s]) for k, s in enumerate(structures)]
+    for k, structure in enumerate(structures):  # as a worker does, in this process
+        candidate = Candidate(content_id(structure), k, structure, {})
+        answer = encode_evaluation(measure_structure(candidate, settings, seed=k))
+        write_atomic(record_path(tmp_path / "out", candidate.id, settings), json.dumps(answer))
+    result = adsorb_files([str(path) for path in paths], settings, tmp_path / "out")
+    assert result.reused == 2
+    assert len(result.distinction.models) == 2
+    assert not any("@" in name for row in result.table.rows for name in row)
+    with open(tmp_path / "out" / "models.csv", newline="") as stream:
+        models = list(csv.DictReader(stream))
+    assert {row["model"] for row in models} == {"dreiding-uff-trappe+none"}
+    assert {row["property"] for row in models} == {"hmof_co2_uptake"}
+    assert "over 2 models" in result.summary
 
 
 @pytest.mark.slow  # another worker process
