@@ -4,8 +4,7 @@ RASPA3 (raspalib, MIT): Y. A. Ran et al., J. Chem. Phys. 161, 114106 (2024).
 Facts about raspalib 3.1.0 that this file takes care of, each held by a test:
   * `initial_number_of_molecules` left out crashes the interpreter;
   * the atoms of component i must carry `component_id=i`, or a mixture aborts;
-  * molecules are grown from their first site; where that is a bare charge it falls onto opposite charges of the
-    framework, hardly any molecule comes of it, and averages are far off: sites that repel come first;
+  * molecules are grown from their first site, placed by its own energy, charge and all: see `growing_order`;
   * the partial pressure of each of n components is external pressure / n times its fugacity coefficient;
   * reported errors are 95 % confidence intervals from Student's t over the blocks;
   * averages of energies come in kelvin, `compute_total_energies` in units of 10 J/mol;
@@ -22,7 +21,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,14 @@ from scipy.stats import t as student_t
 from screening.adsorption.blocking import pocket_blocks
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.framework import Host
-from screening.adsorption.gases import Gas
+from screening.adsorption.gases import Gas, Site
 
 BLOCKS = 10
 MOVES_PER_CYCLE = 20  # RASPA's floor: a cycle is max(20, molecules) moves
 KJ_PER_MOL_PER_KELVIN = GAS_CONSTANT / 1000.0
 KELVIN_PER_RASPA_ENERGY = 10.0 / GAS_CONSTANT  # of `compute_total_energies`, which speaks of 10 J/mol
 ENERGY_EVERY = 5  # cycles between two looks at the energy
+_BARE_CHARGE = 0.5  # e, on the site a molecule is grown from; more misleads the growth
 _NEVER = 2_000_000_000  # cycles between binary restart files, which we do not want
 
 
@@ -91,7 +91,7 @@ def build_system(
         pseudo_atoms.append(raspalib.PseudoAtom(kind, True, mass, 0.0, 0.0, _atomic_number(element), True, ""))
         lennard_jones.append(raspalib.VDWParameters(epsilon, sigma))
     for gas in gases:
-        for site in gas.sites:
+        for site in growing_order(gas):
             if (gas.name, site.label) not in types:
                 types[gas.name, site.label] = len(pseudo_atoms)
                 name = f"{gas.name}:{site.label}"  # two models may use one label with different parameters
@@ -132,7 +132,7 @@ def build_system(
     for index, (gas, phi, y) in enumerate(zip(gases, fugacity_coefficients, mole_fractions, strict=True)):
         atoms = [
             raspalib.Atom(site.position, site.charge, type=types[gas.name, site.label], component_id=index)
-            for site in sorted(gas.sites, key=lambda site: site.epsilon == 0.0)
+            for site in growing_order(gas)
         ]
         components.append(
             raspalib.Component(
@@ -175,6 +175,25 @@ def run_monte_carlo(system: Any, *, cycles: int, equilibration_cycles: int, seed
     )
     simulation.run()
     return simulation.systems[0]
+
+
+def growing_order(gas: Gas) -> list[Site]:
+    """The sites of a molecule as RASPA should grow them: one that repels first, and without a charge of its own.
+
+    RASPA draws the first site among trial places by its own energy. A charge alone feels a multiple of what the
+    neutral molecule will, so that the draw goes to the wrong places, and averages over a finite run come out far too
+    low (hydrogen in a charged framework: half). A first site with more than half a charge is therefore split into
+    one that repels and, right beside it, one that carries the charge.
+    """
+    first = min(range(len(gas.sites)), key=lambda index: (gas.sites[index].epsilon == 0.0, index))
+    site = gas.sites[first]
+    rest = [other for index, other in enumerate(gas.sites) if index != first]
+    if abs(site.charge) <= _BARE_CHARGE or any(other.label == site.label for other in rest):
+        return [site, *rest]
+    x, y, z = site.position
+    repelling = replace(site, charge=0.0)
+    charge = replace(site, label=f"{site.label}_charge", position=(x, y, z + 1e-4), epsilon=0.0, mass=0.0)
+    return [repelling, charge, *rest]
 
 
 @dataclass(frozen=True)
