@@ -113,6 +113,8 @@ WHAT = {
     "E8i": "CO2 uptake of Fe-MOF-74 at 1 bar and 298 K, computed beside measured (0.15 bar in the note).",
     "E8j": "CO2 uptake of Zn(bdc)(ted)0.5 at 1 bar and 298 K, computed beside measured (0.15 bar in the note).",
     "E8k": "CO2 uptake of silicalite at 1 bar and 298 K, computed beside measured (0.15 bar in the note).",
+    "E8l": "Uptake at 0.15 bar under another model, estimated from its Henry coefficient, against computing it.",
+    "E8m": "The same at 1 bar.",
     "E1": "Published adsorption figures (G1-G23, G28-G30) within their joint error (RASPA3, else batched engine).",
     "E1b": "The same for uptakes and heats by the batched engine alone.",
     "G1": "Henry coefficient of CH4 in all-silica MFI at 300 K, no charges (RASPA3 manual, basic example 7).",

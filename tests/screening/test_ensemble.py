@@ -84,18 +84,18 @@ def test_the_mixed_force_field_is_dreiding_and_uff_for_the_metals_it_lacks() -> 
 def test_the_whole_uptake_stage_can_be_repeated() -> None:
     uptake = {"equilibration_cycles": 20, "production_cycles": 40}
     evaluation = evaluate_ensemble(
-        candidate(toy()), settings(measure="uptake", charges=["environment"], uptake=uptake), 1
+        candidate(toy()), settings(measure="uptake", charges=["learned"], uptake=uptake), 1
     )
     names = {p.name for p in evaluation.properties}
-    assert "vsa_working_capacity@dreiding-uff-trappe+environment" in names
-    assert "co2_uptake_0.15bar_298K@dreiding-uff-trappe+environment" in names
+    assert "vsa_working_capacity@dreiding-uff-trappe+learned" in names
+    assert "co2_uptake_0.15bar_298K@dreiding-uff-trappe+learned" in names
 
 
 @pytest.mark.slow
 def test_a_process_can_be_repeated() -> None:
     process = {"gcmc_engine": "batched", "isotherm_points": 0, "uptake_error": 0.2}
     evaluation = evaluate_ensemble(
-        candidate(toy()), settings(measure="process", charges=["environment"], process=process), 1
+        candidate(toy()), settings(measure="process", charges=["learned"], process=process), 1
     )
     found = {p.name: p.value for p in evaluation.properties}
-    assert found["vsa_working_capacity@dreiding-uff-trappe+environment"] is not None
+    assert found["vsa_working_capacity@dreiding-uff-trappe+learned"] is not None
