@@ -45,7 +45,7 @@ class PotentialWidomSettings(Config):
     overlap: float = Field(default=0.5, ge=0.2, le=0.9)
     well_limit: float = Field(default=-1.25, lt=0.0)  # eV; a stronger attraction is a hole of the potential
     bond: float = Field(default=0.95, ge=0.5, le=1.5)  # of the sum of covalent radii: closer and attracted is a hole
-    batch_atoms: int = Field(default=1500, ge=1)  # atoms a forward pass
+    batch_atoms: int = Field(default=300, ge=1)  # atoms a forward pass; a CPU's cache holds few, a GPU wants 10,000
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def interaction_energy(
         host = host_state(
             potential, np.array(structure.atomic_numbers), structure.cart_coords, structure.lattice.matrix
         )
-        each = max(settings.batch_atoms // 150, 1)  # about so many atoms feel a molecule
+        each = max(settings.batch_atoms // 25, 1)  # about so many atoms feel a molecule in the first layer
         return partial(_in_parts, partial(insertion_energies, host, guest.numbers), each), "local re-evaluation"
     field = receptive_field(potential)
     cutoff = potential.cutoff if potential.cutoff is not None else UNKNOWN_CUTOFF

@@ -165,3 +165,17 @@ def test_bad_input_is_named():
     potential.elements = frozenset({18})
     with pytest.raises(InputError, match="does not know C, O"):
         henry_with_potential(argon_lattice(), "CO2", potential)
+
+
+def test_evaluator_names_gas_and_temperature_and_rejects_with_the_reason():
+    from screening.adsorption.potential_evaluator import PotentialHenrySettings, evaluate_potential_henry
+    from screening.candidate import Candidate
+
+    settings = PotentialHenrySettings(potential="lj", gases=("Ar",), temperature=150.0, insertions=12)
+    found = evaluate_potential_henry(Candidate("x", 0, argon_lattice(), {}), settings, 1)
+    names = {p.name: p for p in found.properties}
+    assert set(names) == {"ar_potential_henry_150K", "ar_potential_heat_150K"}
+    assert names["ar_potential_henry_150K"].value > 0
+    assert "Widom on lj" in names["ar_potential_henry_150K"].method
+    mixed = Structure(Lattice.cubic(8.0), [{"Ar": 0.5, "Kr": 0.5}], [[0, 0, 0]])
+    assert "partially occupied" in evaluate_potential_henry(Candidate("y", 0, mixed, {}), settings, 1).rejected
