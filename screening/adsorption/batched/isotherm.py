@@ -32,6 +32,7 @@ SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a per
 NONPOLAR = 0.02  # e Å; a molecule with a larger dipole is polar
 BLOCKS = 20
 STRIDE = 25  # moves between samples
+_RENEWALS = 10  # times every molecule must have been exchanged with the gas, on average
 _CHUNK = 2000  # samples between looks at the error
 _MOST_GUESTS = 4000
 _PROPOSAL_SHARES = (0.22, 0.40, 0.52, 0.76, 1.0)  # cumulative: translate, rotate, reinsert, insert, delete
@@ -245,9 +246,10 @@ def _run(kernel: Any, model: Any, host: Host, settings: IsothermSettings, key: i
         mean = trace[:, :components].mean(axis=0)
         std = block_error(trace[:, :components])
         good = (std <= settings.error * mean) | (mean == 0.0)
-        # nothing at all adsorbed for this long is an answer too
-        patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()
-        if (good.all() and patient) or moves >= settings.most_moves:
+        # full pores exchange slowly: before every molecule was replaced a few times no error can be trusted
+        renewed = (state.accepted[:, kernel.INSERT] >= _RENEWALS * mean).all()
+        patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()  # nothing adsorbed for long is an answer too
+        if (good.all() and patient and renewed) or moves >= settings.most_moves:
             return trace, moves
 
 
@@ -265,10 +267,15 @@ def equilibrated(trace: np.ndarray) -> int:
 
 
 def block_error(trace: np.ndarray) -> np.ndarray:
-    """Standard error [c] of the means of a correlated trace [n, c], from `BLOCKS` block averages."""
+    """Standard error [c] of the means of a correlated trace [n, c], from `BLOCKS` block averages.
+
+    The larger of that and the error from half as many blocks of double length, which differ where blocks correlate.
+    """
     length = len(trace) // BLOCKS
     blocks = trace[len(trace) - BLOCKS * length :].reshape(BLOCKS, length, -1).mean(axis=1)
-    return np.asarray(blocks.std(axis=0, ddof=1) / math.sqrt(BLOCKS))
+    pairs = 0.5 * (blocks[::2] + blocks[1::2])
+    errors = [each.std(axis=0, ddof=1) / math.sqrt(len(each)) for each in (blocks, pairs)]
+    return np.asarray(np.maximum(*errors))
 
 
 def _heats(trace: np.ndarray, components: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
