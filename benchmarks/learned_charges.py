@@ -148,6 +148,10 @@ def _report(done: dict[str, dict[str, float]], learned: str, error: float, seed:
     share, rank, median = _agreement(both, learned)
     with_table = [row for row in both if "environment" in row and row["environment"] > 0]
     table = _agreement(with_table, "environment") if len(with_table) >= 5 else None
+    beside = ""
+    if table:
+        same = _agreement(with_table, learned)
+        beside = f"learned on those {len(with_table)}: {same[0]:.3f} within 1.5, {same[1]:.3f}, {same[2]:.3f}"
     record(
         id="E6c",
         value=share,
@@ -159,7 +163,7 @@ def _report(done: dict[str, dict[str, float]], learned: str, error: float, seed:
         peer=f"environment charges on {len(with_table)} of them" if table else None,
         peer_value=table[0] if table else None,
         note=f"rank correlation {rank:.3f}, median factor {median:.3f}"
-        + (f"; environment: {table[1]:.3f}, {table[2]:.3f}" if table else ""),
+        + (f"; environment: {table[1]:.3f}, {table[2]:.3f}; {beside}" if table else ""),
     )
 
 
