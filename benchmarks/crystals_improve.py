@@ -31,6 +31,8 @@ IDS = {
     "msun_beyond_manifest": ("C10b", "fraction"),
     "metastable": ("C10c", "fraction"),
     "msun_second": ("C10d", "fraction"),
+    "msun_same": ("C10n", "fraction"),
+    "msun_confirmed": ("C10o", "fraction"),
     "unique": ("C10e", "fraction"),
     "effective_elements": ("C10f", "elements"),
     "kl_elements": ("C10g", "nats"),
@@ -111,7 +113,7 @@ def main() -> None:
             value=series[-1],
             unit=unit,
             protocol=f"{name} by round {', '.join(f'{value:.4f}' for value in series)}; {protocol}"
-            + (second if name in ("msun_second", "hull_rank_correlation") else ""),
+            + (second if name in ("msun_second", "msun_same", "msun_confirmed", "hull_rank_correlation") else ""),
             data_sha256=data.sha256,
             seed=config.held_out_seed,
             peer="the same generator before self-training",

@@ -44,6 +44,7 @@ IDS = {
     "with_hull": "C5d",
     "energy_above_hull": "C5e",
     "msun_second": "C5f",
+    "msun_same": "C5j",
     "msun_confirmed": "C5g",
     "hull_rank_correlation": "C5h",
     "sun": "C5i",

@@ -241,7 +241,7 @@ def single_point_table(
         if formula in wanted and row["energy"] < lowest.get(formula, (np.inf, ""))[0]:
             lowest[formula] = (row["energy"], key)
     keys = {key: formula for formula, (_, key) in lowest.items() if formula not in done}
-    graphs = [(keys[key], graph) for key, _, graph in everything() if key in keys]
+    graphs = [(keys[key], graph) for key, _, graph in (everything() if keys else ()) if key in keys]
     for symbol, structure in ideal_elements():
         formula = Composition(symbol).reduced_formula
         if formula in wanted and formula not in lowest and formula not in done:

@@ -223,18 +223,29 @@ def second_opinion(
 def agreement_metrics(
     first: Sequence[Verdict], second: Sequence[Verdict], novel: Sequence[bool], table: HullTable
 ) -> list[Metric]:
-    """How the second judge ranks the crystals, and what is left of the first one's finds."""
+    """How the second judge ranks the crystals, and what is left of the first one's finds.
+
+    Over the crystals for which both have a hull: where the second lacks a reference it has no opinion.
+    """
     both = [
         (a.above_hull, b.above_hull)
         for a, b in zip(first, second, strict=True)
         if a.above_hull is not None and b.above_hull is not None
     ]
+    shared = np.array(
+        [a.above_hull is not None and b.above_hull is not None for a, b in zip(first, second, strict=True)]
+    )
+    if not shared.any():
+        return []
     how = (
         f"second judge {table.potential}: single points on the structures the first one relaxed, "
-        f"{describe(table)}; {len(both)} crystals with both hulls"
+        f"{describe(table)}; of the {len(both)} of {len(first)} crystals with both hulls"
     )
-    found, confirmed = msun_flags(first, novel), msun_flags(second, novel)
-    metrics = [Metric("msun_second", float(confirmed.mean()), "fraction", f"{how}; n = {len(first)}")]
+    found, confirmed = msun_flags(first, novel) & shared, msun_flags(second, novel) & shared
+    metrics = [
+        Metric("msun_same", float(found.sum() / shared.sum()), "fraction", f"the first judge; {how}"),
+        Metric("msun_second", float(confirmed.sum() / shared.sum()), "fraction", how),
+    ]
     if found.any():
         share = float((found & confirmed).sum() / found.sum())
         metrics.append(Metric("msun_confirmed", share, "fraction", f"of the first judge's {found.sum()} finds; {how}"))
