@@ -64,7 +64,10 @@ class BaselineProcess(CrystalProcess):
         """One network evaluation; the nine numbers M of the lattice head become the noise M L."""
         inputs, lattice = self.view(geometry.components, tokens.shape[1])
         score, matrix, logits = network(tokens, geometry.frac, inputs, lattice, t)
-        return Geometry(score, (matrix.unflatten(1, (3, 3)) @ lattice).flatten(1)), logits
+        # half a percent of rounding in every step would add up to nonsense over a thousand of them
+        with torch.autocast(lattice.device.type, enabled=False):
+            noise = matrix.to(lattice).unflatten(1, (3, 3)) @ lattice
+        return Geometry(score, noise.flatten(1)), logits
 
     def reverse_step(
         self, geometry: Geometry, heads: Geometry, t: float, t_next: float, noise: Geometry, anti_annealing: float
