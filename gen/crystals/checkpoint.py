@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from gen.crystals.processes import make_process
 from gen.crystals.properties import PropertySpec
 from potentials.config import parse_config
 from potentials.errors import InputError
-from potentials.files import write_atomic
+from potentials.files import sha256_file, write_atomic
 
 FORMAT_VERSION = 1
+NEXT = ".next"  # ending of a file that is about to take its place
 WEIGHTS = Path(__file__).parent.parent / "weights"  # shipped checkpoints, a folder each
 
 
@@ -75,7 +77,6 @@ def write_model(
     """
     folder = Path(folder)
     weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
-    write_atomic(folder / "model.safetensors", weights)
     description = {
         "format_version": FORMAT_VERSION,
         "kind": "crystals",
@@ -89,8 +90,22 @@ def write_model(
         "formula_units": {str(z): count for z, count in sorted(formula_units.items())},
         "provenance": provenance,
     }
-    write_atomic(folder / "model.json", json.dumps(description, indent=1))
+    _replace_together(folder, {"model.safetensors": weights, "model.json": json.dumps(description, indent=1)})
     return folder
+
+
+def _replace_together(folder: Path, contents: dict[str, str | bytes]) -> None:
+    """Write all files beside the old ones before any takes its place: a disk that fills leaves the old ones whole."""
+    staged: list[Path] = []
+    try:
+        for name, content in contents.items():
+            staged.append(write_atomic(folder / f"{name}{NEXT}", content))
+    except InputError:
+        for path in staged:
+            path.unlink(missing_ok=True)
+        raise
+    for path in staged:
+        os.replace(path, path.with_name(path.name.removesuffix(NEXT)))
 
 
 def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
@@ -100,6 +115,7 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         InputError: a file is missing, damaged, of another format, or the weights are not those of the JSON.
     """
     folder = Path(folder)
+    _finish_replacing(folder)
     description = _read_description(folder / "model.json")
     weights_path = folder / "model.safetensors"
     try:
@@ -129,6 +145,18 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
     process = make_process(process_config, scale, mask=len(elements))
     provenance = dict(description.get("provenance", {}))
     return CrystalModel(network, process, elements, atom_counts, formula_units, digest, provenance)
+
+
+def _finish_replacing(folder: Path) -> None:
+    """Put a staged description in its place where a run was killed after its weights had taken theirs."""
+    staged, weights = folder / f"model.json{NEXT}", folder / "model.safetensors"
+    if not (staged.is_file() and weights.is_file()) or (folder / f"model.safetensors{NEXT}").exists():
+        return
+    try:
+        if json.loads(staged.read_text(encoding="utf-8")).get("sha256") == sha256_file(weights):
+            os.replace(staged, folder / "model.json")
+    except (OSError, ValueError):  # a folder one may only read, or a torn file: the old description is judged as it is
+        return
 
 
 def _read_description(path: Path) -> dict[str, Any]:
