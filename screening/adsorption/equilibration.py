@@ -30,7 +30,8 @@ def statistical_inefficiency(series: np.ndarray) -> float:
     """g = 1 + 2 tau, the number of successive values that are worth one independent one; at least 1.
 
     The autocorrelation is summed to where a pair of neighbouring lags adds up to nothing (C. J. Geyer,
-    Statistical Science 7, 473 (1992)); a constant series has g = 1.
+    Statistical Science 7, 473 (1992)). A series that never changes is worth one value: the run is stuck; unless it
+    is zero throughout, which is an answer.
 
     Args:
         series: [n] values in the order they were taken.
@@ -40,8 +41,10 @@ def statistical_inefficiency(series: np.ndarray) -> float:
     n = len(values)
     variance = float(values @ values) / max(n, 1)
     scale = max(1.0, float(np.abs(series).max())) if n else 1.0
-    if n < _FEWEST or variance <= (1e-12 * scale) ** 2:
+    if n < _FEWEST:
         return 1.0
+    if variance <= (1e-12 * scale) ** 2:
+        return float(n) if np.any(series) else 1.0
     transform = np.fft.rfft(values, 2 * n)  # padded: no wrapping around
     correlation = np.fft.irfft(transform * np.conj(transform))[:n] / (variance * n)
     pairs = correlation[: n - n % 2].reshape(-1, 2).sum(axis=1)  # lags (0, 1), (2, 3), ...

@@ -27,7 +27,8 @@ def test_inefficiency_of_a_known_process(tau):
 
 def test_independent_and_constant_series():
     assert statistical_inefficiency(np.random.default_rng(0).normal(size=5000)) == pytest.approx(1.0, abs=0.2)
-    assert statistical_inefficiency(np.full(100, 3.0)) == 1.0
+    assert statistical_inefficiency(np.zeros(100)) == 1.0
+    assert statistical_inefficiency(np.full(100, 3.0)) == 100.0
     assert mean_and_error(np.full(100, 3.0)) == (3.0, 0.0)
 
 
@@ -52,6 +53,11 @@ def test_an_equilibrated_run_is_kept_whole_or_nearly():
 def test_a_run_that_still_drifts_is_not_enough():
     series = np.linspace(0.0, 50.0, 1000) + correlated(1000, 5.0, 1)
     assert not detect_equilibrium([series]).enough(30)
+
+
+def test_a_run_that_froze_is_not_enough():
+    assert not detect_equilibrium([np.full(1000, 2.0)]).enough(30)
+    assert detect_equilibrium([np.zeros(1000)]).enough(30)  # nothing adsorbed, ever
 
 
 def test_the_slowest_series_decides():
