@@ -165,7 +165,9 @@ def _zeolite_geometry() -> list[Golden]:
         build = functools.partial(zeolite, code)  # one object, so that both figures share one grid
         for index, (name, value) in enumerate(zip(("limiting", "largest"), pair, strict=True)):
             measure = functools.partial(geometry, build, index)
-            made.append(Golden(f"G29z{next(letters)}", f"{name} pore diameter of {code}", "Å", Measured(value, 0.1), measure))
+            made.append(
+                Golden(f"G29z{next(letters)}", f"{name} pore diameter of {code}", "Å", Measured(value, 0.1), measure)
+            )
     return made
 
 
@@ -279,7 +281,9 @@ def main() -> None:
     parser.add_argument("--effort", type=float, default=1.0, help="share of the full number of Monte Carlo moves")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="ids to run")
-    parser.add_argument("--record", action="store_true", help="record even at a reduced effort, which the protocol states")
+    parser.add_argument(
+        "--record", action="store_true", help="record even at a reduced effort, which the protocol states"
+    )
     parser.add_argument("--engine", choices=("raspa", "own"), default="raspa", help="of grand-canonical runs")
     parser.add_argument("--summary", action="store_true", help="record row E1 from the figures recorded so far")
     arguments = parser.parse_args()
