@@ -291,11 +291,11 @@ def main() -> None:
         summarise()
         return
     for golden in select(arguments.only):
-        own = arguments.engine == "own" and golden.own is not None
+        own = golden.own if arguments.engine == "own" else None
         name = f"{golden.id}o" if own else golden.id
         started = time.process_time()
         try:
-            ours = (golden.own if own else golden.measure)(arguments.effort, arguments.seed)
+            ours = (own or golden.measure)(arguments.effort, arguments.seed)
         except NotAtHandError as error:
             print(f"{name:6s} skipped: {error}", flush=True)
             continue
