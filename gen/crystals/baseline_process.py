@@ -5,7 +5,8 @@ The raw 3 x 3 lattice in Å diffuses towards N(0, I) under a cosine schedule, wh
 (their eq. 10). Coordinates take wrapped normal noise from 0.005 to 0.5 whatever the atom count, and the target is the
 normalised score (their eqs. 5-6, App. B.1). Its sampler is predictor-corrector with 1000 steps and a corrector step of
 1e-5 (sigma / sigma_min)^2 on MP-20 (App. B.3), which is 0.4 sigma^2: `steps=1000 corrector=true corrector_step=0.4
-quench_steps=0`, 2,000 network evaluations.
+quench_steps=0`, 2,000 network evaluations, all in float32: bfloat16 is too coarse for the lattice's noise, and with few
+steps the first ones, which divide by a small alpha, leave most lattices flat or far too large.
 """
 
 import torch
