@@ -233,7 +233,7 @@ def record_isotherm() -> None:
         seed=SEED,
         note="combined standard errors apart: "
         + ", ".join(f"{x:+.1f}" for x in apart)
-        + "; RASPA3's runs of 500 cycles are too short for an error of their own to be trusted, which shortens the time "
+        + "; RASPA3's runs of 500 cycles are too short to know their own error, which shortens the time "
         "held against it in E3",
     )
 
