@@ -84,8 +84,8 @@ def test_guidance_and_the_value_asked_change_the_sample(generator):
         generator.generate(1, conditions={"density": d, "num_atoms": 2}, guidance=g, **options)[0]
         for d, g in ((3.0, 2.0), (9.0, 2.0), (3.0, 4.0))
     )
-    assert not same(first, value)
-    assert not same(first, weight)
+    for other in (value, weight):  # a barely trained network says little, but it says something else
+        assert np.abs(np.subtract(first.lattice.abc, other.lattice.abc)).max() > 1e-5
 
 
 @pytest.mark.parametrize(("number", "n_atoms"), [(2, 4), (99, 3), (139, 5), (166, 3), (216, 3), (225, 2)])
