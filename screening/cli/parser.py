@@ -11,6 +11,7 @@ VERBS = {
     "train": "train",
     "finetune": "finetune",
     "evaluate": "evaluate",
+    "improve": "improve",
     "relax": "relax",
     "adsorb": "adsorb",
     "measure": "measure",
