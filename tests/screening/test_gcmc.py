@@ -185,3 +185,19 @@ def test_averages_over_cycles_can_be_asked_for():
     )
     assert by_cycles["CH4"].uptake < by_moves["CH4"].uptake  # the same run, averaged in two ways
     assert "averages over cycles" in by_cycles.method
+
+
+def test_a_charged_guest_in_a_charged_host_follows_henrys_law():
+    """A run whose reciprocal Ewald sum was not set up held a hundred times too much CO2 here."""
+    host = Structure(
+        Lattice.cubic(9.0), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]], site_properties={"charge": [0.6, -0.6]}
+    )
+    model = HostGuestModel()
+    limit = henry_coefficient(host, "CO2", temperature=298.0, settings=HenrySettings(model=model, error=0.03), seed=1)
+    pressure = 0.02 / limit.henry_coefficient  # 0.02 mol/kg: molecules hardly meet
+    protocol = settings(model=model, production_cycles=6000)
+    (co2,) = [gcmc_uptake(host, {"CO2": 1.0}, pressure, 298.0, settings=protocol, seed=4)["CO2"]]
+    expected = limit.henry_coefficient * co2.fugacity
+    error = math.hypot(co2.uptake_std, limit.henry_std * co2.fugacity)
+    assert co2.uptake == pytest.approx(expected, abs=4 * error + 0.05 * expected)
+    assert error < 0.2 * expected
