@@ -1,6 +1,7 @@
 """Adsorption evaluators of a campaign: Henry coefficients and heats, and uptake at the points of a VSA cycle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,7 +9,7 @@ from potentials.config import Config
 from potentials.errors import GeometryError, InputError
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
-from screening.adsorption.gcmc import ComponentUptake, GcmcSettings, uptake_of_host
+from screening.adsorption.gcmc import ComponentUptake, GcmcSettings, UptakeResult, uptake_of_host
 from screening.adsorption.henry import HenrySettings, henry_of_host
 from screening.adsorption.process import Measured, ratio, regenerability, selectivity, working_capacity
 from screening.candidate import Candidate, Evaluation, Property
@@ -25,8 +26,10 @@ class UptakeSettings(Config):
     adsorption_temperature: float = Field(default=298.0, gt=0.0)  # K
     desorption_pressure: float = Field(default=1e4, gt=0.0)  # Pa, of CO2
     desorption_temperature: float = Field(default=363.0, gt=0.0)  # K
-    equilibration_cycles: int = Field(default=300, ge=0)  # discarded; a cycle is max(20, molecules) moves
-    production_cycles: int = Field(default=900, ge=10)
+    engine: Literal["raspa", "batched"] = "raspa"  # batched: energy grids, tens of times faster, needs numba
+    error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
+    equilibration_cycles: int = Field(default=300, ge=0)  # a cycle is max(20, molecules) moves; raspa only
+    production_cycles: int = Field(default=900, ge=10)  # raspa only
 
 
 def evaluate_henry(candidate: Candidate, settings: HenrySettings, seed: int) -> Evaluation:
@@ -96,22 +99,17 @@ def _henry_properties(host: Host, settings: HenrySettings, seed: int) -> tuple[P
 
 
 def _uptake_properties(host: Host, settings: UptakeSettings, seed: int) -> tuple[Property, ...]:
-    protocol = GcmcSettings(
-        model=settings.model,
-        equilibration_cycles=settings.equilibration_cycles,
-        production_cycles=settings.production_cycles,
-    )
     y = settings.co2_fraction
-    feed = uptake_of_host(
+    feed = _uptake(
         host,
         {"CO2": y, "N2": 1.0 - y},
         settings.adsorption_pressure,
         settings.adsorption_temperature,
-        protocol,
+        settings,
         seed,
     )
-    desorption = uptake_of_host(
-        host, {"CO2": 1.0}, settings.desorption_pressure, settings.desorption_temperature, protocol, seed
+    desorption = _uptake(
+        host, {"CO2": 1.0}, settings.desorption_pressure, settings.desorption_temperature, settings, seed
     )
     co2, n2, left = _measured(feed["CO2"]), _measured(feed["N2"]), _measured(desorption["CO2"])
     feed_bar, vacuum_bar = settings.adsorption_pressure / 1e5, settings.desorption_pressure / 1e5
@@ -125,6 +123,26 @@ def _uptake_properties(host: Host, settings: UptakeSettings, seed: int) -> tuple
         _property("co2_n2_selectivity", selectivity(co2, n2, y), "", f"(q1/q2)/(y1/y2), {cycle}", "no N2 adsorbed"),
         _property("regenerability", regenerability(co2, left), "%", cycle, "no CO2 adsorbed"),
     )
+
+
+def _uptake(
+    host: Host,
+    mixture: Mapping[str, float],
+    pressure: float,
+    temperature: float,
+    settings: UptakeSettings,
+    seed: int,
+) -> UptakeResult:
+    if settings.engine == "batched":
+        from screening.adsorption.batched.uptake import batched_uptakes
+
+        return batched_uptakes(host, mixture, [pressure], temperature, settings.error, seed)[0]
+    protocol = GcmcSettings(
+        model=settings.model,
+        equilibration_cycles=settings.equilibration_cycles,
+        production_cycles=settings.production_cycles,
+    )
+    return uptake_of_host(host, mixture, pressure, temperature, protocol, seed)
 
 
 def _measured(component: ComponentUptake) -> Measured:

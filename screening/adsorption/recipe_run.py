@@ -210,13 +210,9 @@ def grand_canonical(
     """Uptake at every pressure (Pa) by the engine of the settings; water and other dipoles always by RASPA3."""
     gases = [find_gas(host.force_field.gases, name) for name in mixture]
     if settings.gcmc_engine == "batched" and not any(_is_polar(gas) for gas in gases):
-        from screening.adsorption.batched.isotherm import IsothermSettings, isotherm_of_host
-        from screening.adsorption.blocking import pocket_blocks
+        from screening.adsorption.batched.uptake import batched_uptakes
 
-        spheres = {gas.name: pocket_blocks(host, gas) for gas in gases}
-        blocks = {name: (found.centres, found.radii) for name, found in spheres.items()}
-        effort = IsothermSettings(error=settings.uptake_error)
-        return list(isotherm_of_host(host, mixture, pressures, temperature, settings=effort, seed=seed, blocks=blocks))
+        return batched_uptakes(host, mixture, pressures, temperature, settings.uptake_error, seed)
     protocol = GcmcSettings(
         model=settings.model,
         equilibration_cycles=settings.equilibration_cycles,

@@ -108,3 +108,17 @@ def test_a_candidate_that_cannot_be_modelled_is_rejected_with_the_reason(setting
     assert message in evaluation.rejected
     assert evaluation.properties == ()
     assert message in evaluate_uptake(candidate(structure), UptakeSettings(model=settings.model), seed=1).rejected
+
+
+def test_both_engines_find_the_same_uptakes():
+    pytest.importorskip("numba")
+    found = {}
+    for engine in ("raspa", "batched"):
+        settings = UptakeSettings(model=NO_CHARGES, production_cycles=4000, engine=engine, error=0.02)
+        evaluation = evaluate_uptake(candidate(argon_lattice()), settings, seed=1)
+        found[engine] = {p.name: p for p in evaluation.properties}
+    assert found["raspa"].keys() == found["batched"].keys()
+    assert "batched" in found["batched"]["vsa_working_capacity"].method
+    for name in ("co2_uptake_0.15bar_298K", "n2_uptake_0.85bar_298K", "co2_uptake_0.1bar_363K"):
+        one, other = found["raspa"][name], found["batched"][name]
+        assert one.value == pytest.approx(other.value, abs=4 * math.hypot(one.std, other.std) + 0.02 * other.value)
