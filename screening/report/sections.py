@@ -215,10 +215,16 @@ def _stage_html(stage: Mapping[str, Any]) -> str:
     return f"<li>{safe(name)}{passes}{_settings(stage.get('settings'))}</li>"
 
 
+def _is_deep(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values())
+
+
 def _settings(settings: Mapping[str, Any] | None) -> str:
     if not settings:
         return ""
-    text = ", ".join(f"{key} {json.dumps(value, ensure_ascii=False, default=str)}" for key, value in settings.items())
+    # settings of settings are in the whole configuration below
+    shown = {key: value for key, value in settings.items() if not _is_deep(value)}
+    text = ", ".join(f"{key} {json.dumps(value, ensure_ascii=False, default=str)}" for key, value in shown.items())
     return f' <span class="quiet">{safe(text)}</span>'
 
 
