@@ -26,7 +26,7 @@ discover: $(BIN)/sorbus  ## set up, run the CO2 campaign, print the ranking, wri
 	$(BIN)/sorbus discover $(CONFIG)
 
 test: $(VENV)/.dev  ## set up what is missing and run the default tests
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(VENV)/.dev  ## long and statistical tests
 	$(BIN)/python -m pytest -m "slow and not gpu"
