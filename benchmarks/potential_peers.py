@@ -154,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nequip", required=True, help="interpreter of an environment with nequip")
     parser.add_argument("--mace", required=True, help="interpreter of an environment with mace-torch")
+    parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), help="systems to measure")
     parser.add_argument("--no-record", action="store_true")
     arguments = parser.parse_args()
     worker = str(Path(__file__).with_name("peer_worker.py"))
@@ -164,7 +165,8 @@ def main() -> None:
     }
     memory_ids = {"nequip": "B8", "mace": "B8a"}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (make, stress) in SYSTEMS.items():
+        for name in arguments.only:
+            make, stress = SYSTEMS[name]
             graphs = make()
             atoms = sum(len(graph.numbers) for graph in graphs)
             path = Path(folder) / "systems.npz"
