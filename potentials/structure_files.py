@@ -180,9 +180,10 @@ def _read_text(path: Path) -> str:
 
 def _format(path: Path) -> str | None:
     name = path.name.removesuffix(path.suffix) if path.suffix in _COMPRESSED else path.name
-    if re.match(r"(POSCAR|CONTCAR)", name):
+    declared = _FORMATS.get(Path(name).suffix.lower())
+    if declared is None and re.match(r"(POSCAR|CONTCAR)", name):  # CONTCAR_1.cif is a CIF
         return _POSCAR
-    return _FORMATS.get(Path(name).suffix.lower())
+    return declared
 
 
 def _fault(system: Any, limits: GateLimits) -> str | None:

@@ -290,3 +290,11 @@ def test_format_is_stable_under_a_round_trip() -> None:
     assert name == "q"
     ((_, again),) = parse_cif(format_cif(structure, "q"))
     np.testing.assert_allclose(again.frac_coords, structure.frac_coords, atol=1e-9)
+
+
+def test_an_ending_says_more_than_a_beginning(tmp_path: Path) -> None:
+    structure = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]])
+    write_structures(tmp_path / "CONTCAR_1.cif", [structure])
+    write_structures(tmp_path / "POSCAR", [structure])
+    for name in ("CONTCAR_1.cif", "POSCAR"):
+        assert read_structure(tmp_path / name).composition == structure.composition
