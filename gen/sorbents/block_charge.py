@@ -5,7 +5,7 @@ UiO-66, with twelve connections, has eight bare oxygens where chemistry has four
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ase
@@ -81,7 +81,7 @@ def _spread(block: Any, oxygens: list[int], count: int) -> list[int]:
     distances = np.linalg.norm(block.atoms.positions[:, None] - block.atoms.positions, axis=-1)
     sets = itertools.islice(itertools.combinations(oxygens, count), _SETS)
 
-    def nearest(chosen: tuple[int, ...]) -> float:
+    def nearest(chosen: Iterable[int]) -> float:
         # rounded, so that sets equal by symmetry do not change places with the last digit
         return round(min(distances[a, b] for a, b in itertools.combinations(chosen, 2)), 3)
 

@@ -20,6 +20,7 @@ from screening.adsorption.batched.isotherm import (
     block_error,
     equilibrated,
     isotherm_of_host,
+    sampling_error,
 )
 
 QUICK = IsothermSettings(error=0.05, most_moves=400_000, ideal_gas=True)
@@ -206,3 +207,11 @@ def test_raspa_agrees_where_its_cycles_have_one_length(gas, pressure):
     theirs = uptake_of_host(host, {gas: 1.0}, pressure, 353.0, protocol, seed=1)
     a, b = ours[gas], theirs[gas]
     assert a.uptake == pytest.approx(b.uptake, abs=4.0 * np.hypot(a.uptake_std, b.uptake_std))
+
+
+def test_replicas_that_disagree_widen_the_error():
+    rng = np.random.default_rng(0)
+    level = np.repeat([4.0, 4.0, 5.0, 5.0], 1000)  # two replicas on either side of a step, quiet in themselves
+    trace = (level + 0.01 * rng.normal(size=4000))[:, None]
+    assert block_error(trace)[0] > 0.05  # blocks see it when replicas are joined ...
+    assert sampling_error(trace)[0] == pytest.approx(np.std([4, 4, 5, 5], ddof=1) / 2, rel=1e-2)  # ... but not enough

@@ -31,6 +31,8 @@ from screening.adsorption.seeds import derive_seed
 SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a percent
 NONPOLAR = 0.02  # e Å; a molecule with a larger dipole is polar
 BLOCKS = 20
+REPLICAS = 4  # independent runs of a state point, half of them from empty and half from full pores
+_FILLING = 30.0  # times the activity, at which full pores are made
 STRIDE = 25  # moves between samples
 _RENEWALS = 10  # times every molecule must have been exchanged with the gas, on average
 _CHUNK = 2000  # samples between looks at the error
@@ -226,31 +228,57 @@ def _state(kernel: Any, components: int, most_sites: int, capacity: int, key: in
 
 
 def _run(kernel: Any, model: Any, host: Host, settings: IsothermSettings, key: int) -> tuple[np.ndarray, int]:
-    """(samples after equilibration [n, components + 2], all moves) of one replica."""
+    """(samples after equilibration [n, components + 2], all moves) of a state point, replica after replica.
+
+    Every other replica starts from pores filled at a higher activity. Near a step of the isotherm a single run can
+    stay on one side of it and know nothing of the other; replicas that came from both sides do not agree then.
+    """
     components = len(model.site_count)
-    state = _state(kernel, components, model.site_position.shape[1], _MOST_GUESTS, key)
-    chunks: list[np.ndarray] = []
+    full = model._replace(activity=model.activity * _FILLING)
+    states, traces = [], []
+    for replica in range(REPLICAS):
+        state = _state(kernel, components, model.site_position.shape[1], _MOST_GUESTS, derive_seed(key, replica))
+        # tunes the steps; thrown away
+        _more(kernel, full if replica % 2 else model, state, True)
+        states.append(state)
+        traces.append(_more(kernel, model, state, False))
+    moves = 2 * REPLICAS * _CHUNK * STRIDE
     while True:
-        samples = np.zeros((_CHUNK, components + 2))
-        if not kernel.run(model, state, samples, STRIDE, len(chunks) == 0):
-            raise InputError(
-                f"more than {_MOST_GUESTS} molecules adsorbed in the simulation box: the pores are larger than the "
-                "batched engine takes; choose engine raspa"
-            )
-        chunks.append(samples)
-        moves = len(chunks) * _CHUNK * STRIDE
-        if len(chunks) < 3:
-            continue
-        trace = np.concatenate(chunks[1:])  # the first chunk tunes the steps
-        trace = trace[equilibrated(trace[:, :components].sum(axis=1)) :]
+        for replica, state in enumerate(states):
+            traces[replica] = np.concatenate([traces[replica], _more(kernel, model, state, False)])
+        moves += REPLICAS * _CHUNK * STRIDE
+        cut = max(equilibrated(trace[:, :components].sum(axis=1)) for trace in traces)
+        parts = BLOCKS // REPLICAS  # blocks of the joined trace then never span two replicas
+        kept = [trace[cut + (len(trace) - cut) % parts :] for trace in traces]
+        trace = np.concatenate(kept)
         mean = trace[:, :components].mean(axis=0)
-        std = block_error(trace[:, :components])
-        good = (std <= settings.error * mean) | (mean == 0.0)
+        good = (sampling_error(trace[:, :components]) <= settings.error * mean) | (mean == 0.0)
         # full pores exchange slowly: before every molecule was replaced a few times no error can be trusted
-        renewed = (state.accepted[:, kernel.INSERT] >= _RENEWALS * mean).all()
+        inserted = sum(state.accepted[:, kernel.INSERT] for state in states)
+        renewed = (inserted >= REPLICAS * _RENEWALS * mean).all()
         patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()  # nothing adsorbed for long is an answer too
         if (good.all() and patient and renewed) or moves >= settings.most_moves:
             return trace, moves
+
+
+def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:
+    samples = np.zeros((_CHUNK, len(model.site_count) + 2))
+    if not kernel.run(model, state, samples, STRIDE, tune):
+        raise InputError(
+            f"more than {_MOST_GUESTS} molecules adsorbed in the simulation box: the pores are larger than the "
+            "batched engine takes; choose engine raspa"
+        )
+    return samples
+
+
+def sampling_error(trace: np.ndarray) -> np.ndarray:
+    """Standard error [c] of the means of replicas joined end to end [n, c].
+
+    The larger of the block error and the spread between replicas, which alone knows of what no replica crossed.
+    """
+    means = trace.reshape(REPLICAS, -1, trace.shape[1]).mean(axis=1)
+    between = means.std(axis=0, ddof=1) / math.sqrt(REPLICAS)
+    return np.asarray(np.maximum(block_error(trace), between))
 
 
 def equilibrated(trace: np.ndarray) -> int:
@@ -317,7 +345,7 @@ def _result(
 ) -> UptakeResult:
     box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
     counts = trace[:, : len(gases)]
-    uptakes, stds = counts.mean(axis=0) / box_mass, block_error(counts) / box_mass
+    uptakes, stds = counts.mean(axis=0) / box_mass, sampling_error(counts) / box_mass
     heats, heat_stds = _heats(trace, len(gases), temperature)
     components = []
     for i, gas in enumerate(gases):
