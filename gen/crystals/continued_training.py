@@ -1,20 +1,18 @@
 """Further training of a finished model on its old data and some new crystals, resumable bit for bit."""
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
-from tqdm import tqdm
 
-from gen.crystals.batches import epoch_batches
 from gen.crystals.checkpoint import CrystalModel, write_model
 from gen.crystals.config import TrainConfig
 from gen.crystals.dataset import Crystal, CrystalDataset, CrystalGroup
-from gen.crystals.run_state import RunState, restore_state, save_state
+from gen.crystals.run_state import RunState, restore_state
 from gen.crystals.training import learning_rate, prepare_group, update_network, validate
+from gen.crystals.update_loop import Batch, run_updates
 from gen.evaluation.reference import write_reference
 from potentials.config import Config
 from potentials.files import sha256_json
@@ -82,6 +80,7 @@ def continue_training(
         lr_final=config.lr_final,
         warmup_steps=config.warmup_steps,
         ema=config.ema,
+        checkpoint_seconds=config.checkpoint_seconds,
     )
     train = {n: prepare_group(g, model.elements, model.process, n, options.device) for n, g in everything.train.items()}
     train = {n: clean for n, clean in train.items() if len(clean.tokens)}
@@ -101,27 +100,12 @@ def continue_training(
     )
     folder.mkdir(parents=True, exist_ok=True)
     restore_state(folder, state, fingerprint)
-    before, started = state.seconds, time.monotonic()
-    saved = started
-    per_epoch = len(epoch_batches(sizes, options.batch_size, options.groups, seed, 0))
-    with tqdm(
-        total=config.updates, initial=state.step, desc="retrain", unit="update", mininterval=5, disable=not progress
-    ) as bar:
-        while state.step < config.updates:
-            batches = epoch_batches(sizes, options.batch_size, options.groups, seed, state.step // per_epoch)
-            for batch in batches[state.step % per_epoch :]:
-                update_network(
-                    state, model.process, train, batch, options, learning_rate(state.step, config.updates, options)
-                )
-                bar.update()
-                if state.step >= config.updates:
-                    break
-                if time.monotonic() - saved > config.checkpoint_seconds:
-                    state.seconds = before + time.monotonic() - started
-                    save_state(folder, state, fingerprint)
-                    saved = time.monotonic()
-    state.seconds = before + time.monotonic() - started
-    save_state(folder, state, fingerprint)
+
+    def update(batch: Batch) -> dict[str, float]:
+        lr = learning_rate(state.step, config.updates, options)
+        return update_network(state, model.process, train, batch, options, lr)
+
+    run_updates(state, folder, fingerprint, sizes, options, config.updates, update, title="retrain", progress=progress)
     held_out = {
         n: prepare_group(g, model.elements, model.process, n, options.device) for n, g in data.validation.items()
     }

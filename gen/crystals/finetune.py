@@ -3,7 +3,6 @@
 import gzip
 import json
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,19 +11,19 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor
-from tqdm import tqdm
 
 from gen.crystals import properties
-from gen.crystals.batches import epoch_batches, generator_for
+from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import CrystalModel, find_checkpoint, read_model, write_model
 from gen.crystals.config import Source, TrainConfig
 from gen.crystals.finetune_card import model_card
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ScoreNetwork
 from gen.crystals.property_table import PropertyTable, read_table
-from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state, save_state
+from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
 from gen.crystals.sources import read_formulas
 from gen.crystals.training import Tracker, formula_units, learning_rate, prepare_group, update_network, validate
+from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
 from gen.evaluation import reference
 from potentials.config import Config, dump_yaml
 from potentials.errors import InputError
@@ -109,11 +108,8 @@ def finetune_crystals(
     write_atomic(folder / "bad_rows.txt", "".join(f"{row}\n" for row in table.bad_rows))
     _write_reference(folder, base_folder, table)
 
-    per_epoch = len(epoch_batches(sizes, options.batch_size, options.groups, options.seed, 0))
+    per_epoch = updates_per_epoch(sizes, options)
     total = per_epoch * options.epochs
-    before, started = state.seconds, time.monotonic()
-    saved = started
-    losses: dict[str, float] = {}
 
     def bind(n_atoms: int, rows: Tensor) -> ScoreNetwork:
         values = train_values[n_atoms][rows].float()
@@ -127,9 +123,7 @@ def finetune_crystals(
         if tracker is not None:
             tracker.log(values, step=state.step)
 
-    def checkpoint() -> None:
-        state.seconds = before + time.monotonic() - started
-        save_state(folder, state, fingerprint)
+    def write(losses: dict[str, float]) -> None:
         provenance = {
             "command": command,
             "config": config.model_dump(mode="json"),
@@ -152,23 +146,26 @@ def finetune_crystals(
         write_model(folder, trained, process.config, process.scale, base.elements, counts, units, provenance=provenance)
         write_atomic(folder / "MODEL_CARD.md", model_card(folder, trained.properties, provenance, table.bad_rows))
 
-    with tqdm(total=total, initial=state.step, desc="finetune crystals", unit="update", mininterval=2) as bar:
-        for epoch in range(state.step // per_epoch, options.epochs):
-            batches = epoch_batches(sizes, options.batch_size, options.groups, options.seed, epoch)
-            for batch in batches[state.step % per_epoch :]:
-                lr = learning_rate(state.step, total, options)
-                values = update_network(state, base.process, groups, batch, options, lr, bind if names else None)
-                bar.update()
-                last = state.step == total
-                if state.step % options.log_every == 0 or last:
-                    bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
-                    log({"lr": lr, **values})
-                if held_out and (state.step % options.validate_every == 0 or last):
-                    losses = _validate(state.averaged_network(), base, held_out, validation_values if names else None)
-                    log(losses)
-                if time.monotonic() - saved > options.checkpoint_seconds or last:
-                    checkpoint()
-                    saved = time.monotonic()
+    def update(batch: Batch) -> dict[str, float]:
+        lr = learning_rate(state.step, total, options)
+        return {"lr": lr, **update_network(state, base.process, groups, batch, options, lr, bind if names else None)}
+
+    def held_out_losses() -> dict[str, float]:
+        return _validate(state.averaged_network(), base, held_out, validation_values if names else None)
+
+    run_updates(
+        state,
+        folder,
+        fingerprint,
+        sizes,
+        options,
+        total,
+        update,
+        title="finetune crystals",
+        log=log,
+        validate=held_out_losses if held_out else None,
+        write=write,
+    )
     return folder
 
 

@@ -2,16 +2,14 @@
 
 import collections
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from gen.crystals.batches import epoch_batches, generator_for
+from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import write_model
 from gen.crystals.config import CrystalTrainingConfig, TrainConfig
 from gen.crystals.dataset import CrystalDataset, CrystalGroup, load_dataset
@@ -19,7 +17,8 @@ from gen.crystals.lattice import fit_scale
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, Draws, ScoreNetwork
 from gen.crystals.processes import make_process
-from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state, save_state
+from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
+from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
 from gen.evaluation.reference import write_reference
 from potentials.config import Config, dump_yaml
 from potentials.files import sha256_json, write_atomic
@@ -78,20 +77,15 @@ def train_crystals(
     write_atomic(folder / "config.yaml", dump_yaml(config))
     write_reference(folder, data)
 
-    per_epoch = len(epoch_batches(sizes, options.batch_size, options.groups, options.seed, 0))
+    per_epoch = updates_per_epoch(sizes, options)
     total = per_epoch * options.epochs
-    before, started = state.seconds, time.monotonic()
-    saved = started
-    losses: dict[str, float] = {}
 
     def log(values: dict[str, float]) -> None:
         append_metrics(folder, values, state.step)
         if tracker is not None:
             tracker.log(values, step=state.step)
 
-    def checkpoint() -> None:
-        state.seconds = before + time.monotonic() - started
-        save_state(folder, state, fingerprint)
+    def write(losses: dict[str, float]) -> None:
         provenance = {
             "command": command,
             "config": config.model_dump(mode="json"),
@@ -109,22 +103,26 @@ def train_crystals(
             folder, state.averaged_network(), config.process, scale, elements, sizes, units, provenance=provenance
         )
 
-    with tqdm(total=total, initial=state.step, desc="train crystals", unit="update", mininterval=5) as bar:
-        for epoch in range(state.step // per_epoch, options.epochs):
-            batches = epoch_batches(sizes, options.batch_size, options.groups, options.seed, epoch)
-            for batch in batches[state.step % per_epoch :]:
-                lr = learning_rate(state.step, total, options)
-                values = update_network(state, process, train, batch, options, lr)
-                bar.update()
-                if state.step % options.log_every == 0 or state.step == total:
-                    bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
-                    log({"lr": lr, **values})
-                if validation and (state.step % options.validate_every == 0 or state.step == total):
-                    losses = validate(state.averaged_network(), process, validation)
-                    log(losses)
-                if time.monotonic() - saved > options.checkpoint_seconds or state.step == total:
-                    checkpoint()
-                    saved = time.monotonic()
+    def update(batch: Batch) -> dict[str, float]:
+        lr = learning_rate(state.step, total, options)
+        return {"lr": lr, **update_network(state, process, train, batch, options, lr)}
+
+    def held_out() -> dict[str, float]:
+        return validate(state.averaged_network(), process, validation)
+
+    run_updates(
+        state,
+        folder,
+        fingerprint,
+        sizes,
+        options,
+        total,
+        update,
+        title="train crystals",
+        log=log,
+        validate=held_out if validation else None,
+        write=write,
+    )
     return folder
 
 
