@@ -51,7 +51,10 @@ def evaluate_validity(candidate: Candidate, settings: ValiditySettings, seed: in
         return Evaluation((Property("valid", 0.0, "bool", method=method, note=fault),), rejected=fault)
     graph = bond_graph(structure)
     parts = components(graph)
+    balance = charge_balance(graph) if settings.kind == "framework" else None
     reason = next((fault for test in _tests(settings) if (fault := test(structure, graph, parts))), None)
+    if reason is None and balance is not None and settings.unbalanced == "reject":
+        reason = balance.fault
     ratio = float(graph.ratios.min()) if len(graph.ratios) else None
     properties = [
         Property("valid", float(reason is None), "bool", method=method, note=reason or ""),
@@ -59,12 +62,11 @@ def evaluate_validity(candidate: Candidate, settings: ValiditySettings, seed: in
         Property("min_distance_ratio", ratio, "", method="shortest bond over the sum of covalent radii (Cordero 2008)"),
         Property("has_metal", float(is_metal(graph.numbers).any()), "bool"),
     ]
-    if settings.kind == "framework":
+    if balance is not None:
         nets = sum(part.dimension == 3 for part in parts)
         rule = "rank of the lattice translations its bonds close on, bonded within 1.25 covalent radii"
         properties.append(Property("framework_dimension", float(max(p.dimension for p in parts)), "", method=rule))
         properties.append(Property("framework_nets", float(nets), "", method=rule))
-        balance = charge_balance(graph)
         counted = "unpaired valences of nonmetals as charges, metals in known oxidation states"
         properties.append(
             Property("charge_balanced", float(balance.balanced), "bool", method=counted, note=balance.fault or "")
@@ -87,8 +89,6 @@ def _tests(settings: ValiditySettings) -> list[_Test]:
             lambda structure, graph, parts: floating_fault(graph, parts),
             lambda structure, graph, parts: dimension_fault(parts, settings.min_dimension),
         ]
-        if settings.unbalanced == "reject":
-            tests.append(lambda structure, graph, parts: charge_balance(graph).fault)
     return tests
 
 
