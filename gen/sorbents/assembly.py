@@ -13,8 +13,9 @@ import numpy as np
 from ase.data import covalent_radii
 from pymatgen.core import Lattice, Structure
 
+from gen.sorbents.beads import DIRECT, EDGE, Beads, Links
 from gen.sorbents.catalog import Catalog
-from gen.sorbents.joints import close_joints, find_joints
+from gen.sorbents.joints import Joint, close_joints, find_joints
 from gen.sorbents.library import anchor_atoms, load_block, load_net, pormake
 from gen.sorbents.recipe import Recipe
 from gen.sorbents.scaling import NetScaler
@@ -36,6 +37,8 @@ class Framework:
     """An assembled framework."""
 
     structure: Structure  # primitive cell of the net
+    beads: Beads  # where its blocks are
+    links: Links
     bonds: np.ndarray  # [n_bonds, 2] atom indices, as the blocks and their joints define them
     rmsd: float  # largest, of unit directions, after the net was scaled
     strain: float  # what is left of the scaling objective; 0 when every edge length and angle fits
@@ -69,7 +72,8 @@ def assemble(recipe: Recipe, catalog: Catalog) -> Framework:
         raise AssemblyError(f"PORMAKE scaled the net of {recipe.key} to a flat cell")
     linkers = [int(e) for e in built.info["topology"].edge_indices if placed[e] is not None]
     _turn_linkers(linkers, placed, cell)
-    cell, gap = close_joints(placed, cell, find_joints(built, placed, cell))
+    joints = find_joints(built, placed, cell)
+    cell, gap = close_joints(placed, cell, joints)
     # Closing the joints bends the bonds at a linker's ends off its axis, unless its end atoms lie on the axis.
     _turn_linkers([e for e in linkers if _is_straight(placed[e])], placed, cell)
     symbols: list[str] = []
@@ -83,7 +87,61 @@ def assemble(recipe: Recipe, catalog: Catalog) -> Framework:
     # The standard orientation of the cell is right-handed; a left-handed one gives the mirror image, as good.
     parameters = Lattice(cell).parameters
     structure = Structure(Lattice.from_parameters(*parameters), symbols, fractional % 1.0)
-    return Framework(structure, built.bonds, float(built.info["max_rmsd"]), float(built.info["relax_obj"]), gap)
+    names = _slot_names(recipe, catalog, built.info["topology"])
+    beads, links = _beads(placed, names, cell, joints, structure.lattice.matrix)
+    strain = float(built.info["relax_obj"])
+    return Framework(structure, beads, links, built.bonds, float(built.info["max_rmsd"]), strain, gap)
+
+
+def _slot_names(recipe: Recipe, catalog: Catalog, net: Any) -> dict[int, str]:
+    """Name of the block in each filled slot of a net."""
+    slots = catalog.nets[recipe.net]
+    nodes = {slot.tag: name for slot, name in zip(slots.nodes, recipe.nodes, strict=True)}
+    edges = {frozenset(edge.ends): name for edge, name in zip(slots.edges, recipe.edges, strict=True)}
+    tags = net.atoms.get_tags()
+    names = {int(slot): nodes[int(tags[slot])] for slot in net.node_indices}
+    for slot in net.edge_indices:
+        ends = frozenset(int(tags[neighbour.index]) for neighbour in net.neighbor_list[slot])
+        if (name := edges[ends]) is not None:
+            names[int(slot)] = name
+    return names
+
+
+def _beads(
+    placed: list[Any], names: dict[int, str], cell: np.ndarray, joints: list[Joint], lattice: np.ndarray
+) -> tuple[Beads, Links]:
+    """Beads of placed blocks whose joints are closed; `lattice` is `cell` in the orientation to be reported."""
+    inverse = np.linalg.inv(cell)
+    slots = [slot for slot, block in enumerate(placed) if block is not None]
+    place = {slot: row for row, slot in enumerate(slots)}
+    frac = [placed[slot].connection_points.mean(axis=0) @ inverse for slot in slots]
+    blocks = [names[slot] for slot in slots]
+    connections = [len(placed[slot].connection_point_indices) for slot in slots]
+    ends: dict[int, list[tuple[int, np.ndarray]]] = {}  # edge bead -> its nodes and their cells, before wrapping
+    for joint in joints:
+        first, second = (place[slot] for slot in joint.blocks)
+        if connections[first] == EDGE:  # X_first = X_second + image
+            ends.setdefault(first, []).append((second, joint.image))
+        elif connections[second] == EDGE:
+            ends.setdefault(second, []).append((first, -joint.image))
+        else:
+            points = [
+                placed[slot].atoms.positions[point] for slot, point in zip(joint.blocks, joint.points, strict=True)
+            ]
+            ends[len(frac)] = [(first, np.zeros(3)), (second, joint.image)]
+            frac.append(0.5 * (points[0] + points[1] + joint.image @ cell) @ inverse)
+            blocks.append(DIRECT)
+            connections.append(EDGE)
+    unwrapped = np.array(frac)
+    cells = np.floor(unwrapped)
+    order = sorted(ends)
+    images = [[image + cells[node] - cells[edge] for node, image in ends[edge]] for edge in order]
+    links = Links(
+        np.array(order, int),
+        np.array([[node for node, _ in ends[edge]] for edge in order], int),
+        np.array(images).round().astype(int),
+    )
+    return Beads(lattice, (unwrapped - cells) % 1.0, tuple(blocks), tuple(connections)), links
 
 
 def _turn_linkers(linkers: list[int], placed: list[Any], cell: np.ndarray) -> None:
