@@ -1,4 +1,4 @@
-"""Labelled structures from extended XYZ: energies, forces and stresses, checked before any training sees them."""
+"""Labelled structures: energies, forces and stresses, checked before any training sees them."""
 
 import gzip
 import io
@@ -13,6 +13,7 @@ from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
 from torch_geometric.data import Batch
 
+from potentials.ase_database import read_ase_database
 from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
 from potentials.config import Config
 from potentials.errors import InputError
@@ -54,6 +55,7 @@ StressUnit = Literal["eV/A^3", "GPa", "kbar", "kbar, VASP sign", "virial eV"]
 
 # A training set may hold squeezed frames that no relaxation would accept: only the impossible is refused.
 _MIN_HEIGHT, _MIN_DISTANCE = 0.5, 0.2  # Å
+_LMDB = (".lmdb", ".aselmdb", ".mdb")
 
 
 class LabelConfig(Config):
@@ -70,7 +72,7 @@ class LabelConfig(Config):
 
 
 def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
-    """All frames of an extended XYZ file (plain, `.gz` or `.xz`) as graphs with labels in eV and Å.
+    """All frames of an extended XYZ file (plain, `.gz` or `.xz`) or ASE database (`.db`), labels in eV and Å.
 
     Each graph carries `energy [1]` and, where asked for, `forces [N, 3]` and `stress [1, 3, 3]` (NaN for a frame
     without a three-dimensional cell), float64.
@@ -80,9 +82,9 @@ def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
             in some frames only, an impossible geometry, or units that do not fit.
     """
     path = Path(path)
-    frames = [_labelled(atoms, labels, f"{path}, frame {index}") for index, atoms in enumerate(_read(path))]
+    frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in _read(path)]
     if not frames:
-        raise InputError(f"{path} holds no frames: give an extended XYZ file with at least one")
+        raise InputError(f"{path} holds no frames: give a file with at least one")
     if labels.check_units:
         check_units(frames, str(path))
     return frames
@@ -128,11 +130,19 @@ def split_frames(
     return training, [frames[index] for index in held_out], held_out
 
 
-def _read(path: Path) -> list["Atoms"]:
+def _read(path: Path) -> list[tuple[str, "Atoms"]]:
+    """Each frame with its name within the file."""
     from ase.io import read
 
+    if path.suffix in _LMDB:
+        raise InputError(
+            f"{path} is an LMDB, which Sorbus does not read (its binding's licence, and records that may be pickles): "
+            "where it was made, run `ase db data.aselmdb --insert-into data.db` and give data.db"
+        )
     if not path.is_file():
         raise InputError(f"no training data at {path}: check data.train and data.validation")
+    if path.suffix == ".db":
+        return read_ase_database(path)
     try:
         # the reader seeks back and forth, which is slow in a compressed file
         data = path.read_bytes()
@@ -141,7 +151,8 @@ def _read(path: Path) -> list["Atoms"]:
     except Exception as error:  # ASE's reader raises whatever the malformed line leads to
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} is no readable extended XYZ file ({reason}): check for a truncated frame") from None
-    return frames if isinstance(frames, list) else [frames]
+    frames = frames if isinstance(frames, list) else [frames]
+    return [(f"frame {index}", atoms) for index, atoms in enumerate(frames)]
 
 
 def _labelled(atoms: "Atoms", labels: LabelConfig, where: str) -> AtomGraph:
