@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gen.crystals.config import DataConfig
+from gen.crystals.prepared import PreparedCell, counts_of, read_prepared, table_sha256
 from gen.crystals.sources import RawCrystal, read_formulas, read_source, source_path
 from gen.crystals.symmetry import niggli_cell, primitive_cell, space_group
 from potentials.files import sha256_file, sha256_json, write_atomic
@@ -143,12 +144,14 @@ def load_dataset(config: DataConfig) -> CrystalDataset:
     Raises:
         InputError: a source file is missing.
     """
+    if config.table is not None:
+        return dataset_of_cells(list(read_prepared(config.table)))
     names = (*config.sources, *config.exclude_formulas_of)
     key = sha256_json(
         {
             "version": CACHE_VERSION,
             "files": [sha256_file(source_path(name)) for name in names],
-            "config": config.model_dump(mode="json", exclude={"cache", "workers"}),
+            "config": config.model_dump(mode="json", exclude={"cache", "workers", "table"}),
         }
     )
     path = Path(config.cache) / f"crystals-{key[:16]}.safetensors"
@@ -159,6 +162,13 @@ def load_dataset(config: DataConfig) -> CrystalDataset:
     tensors = load_file(path)
     digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
     return CrystalDataset(_groups(tensors, "train"), _groups(tensors, "validation"), digest, counts)
+
+
+def dataset_of_cells(cells: list[PreparedCell]) -> CrystalDataset:
+    """A data set of cells that are taken as they are."""
+    return CrystalDataset(
+        _cell_groups(cells, "train"), _cell_groups(cells, "validation"), table_sha256(cells), counts_of(cells)
+    )
 
 
 def prepare(config: DataConfig) -> tuple[list[Crystal], dict[str, int]]:
@@ -202,6 +212,22 @@ def _write_cache(path: Path, crystals: list[Crystal], counts: dict[str, int], ho
         counts[split] = counts.get(split, 0) + len(group)
     write_atomic(path.with_suffix(".json"), json.dumps(counts, indent=1))
     write_atomic(path, save(tensors))
+
+
+def _cell_groups(cells: Iterable[PreparedCell], split: str) -> dict[int, CrystalGroup]:
+    members: dict[int, list[PreparedCell]] = collections.defaultdict(list)
+    for cell in cells:
+        if cell.split == split:
+            members[len(cell.numbers)].append(cell)
+    return {
+        n: CrystalGroup(
+            torch.from_numpy(np.stack([cell.numbers for cell in group])),
+            torch.from_numpy(np.stack([cell.frac for cell in group])).float(),
+            torch.from_numpy(np.stack([cell.lattice for cell in group])).float(),
+            torch.tensor([cell.space_group for cell in group]),
+        )
+        for n, group in sorted(members.items())
+    }
 
 
 def _groups(tensors: dict[str, Tensor], split: str) -> dict[int, CrystalGroup]:
