@@ -1,11 +1,14 @@
 """Is a structure one that can exist and be simulated? Named tests with stated limits, one sentence for each failure.
 
 For crystals: the geometry gate, overlaps, density. For frameworks also what the field's checkers test (e.g.
-MOFChecker, Jin et al., Digital Discovery 2025): coordination of C, N, O and H, floating molecules, and bonds
-that run on in three dimensions. Limits and implementation are our own.
+MOFChecker, Jin et al., Digital Discovery 2025): coordination of C, N, O, H and metals, floating molecules, and bonds
+that run on in three dimensions. Limits and implementation are our own. `screening.structure_checks` gives every
+test's outcome for one structure.
 """
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,14 +17,24 @@ from pymatgen.core import Composition, Element, Structure
 
 from potentials.config import Config
 from potentials.gate import geometry_fault
-from screening.bonds import BondGraph, Component, bond_graph, components, is_metal, neighbour_counts
+from screening.bonds import BondGraph, Component, bond_graph, components, is_metal
 from screening.candidate import Candidate, Evaluation, Property
-from screening.charge_balance import charge_balance
+from screening.charge_balance import ChargeBalance, charge_balance
+from screening.coordination import (
+    OXO_METALS,
+    Surroundings,
+    atom_name,
+    carbon_fault,
+    crowded_fault,
+    metal_fault,
+    nitrogen_fault,
+    oxygen_fault,
+    surroundings,
+)
 
-# Nonmetal neighbours an atom can have at most; bonds to metals are not counted, since a carboxylate carbon
-# lies within bonding distance of large cations. Boron cages share hydrogens and carbons.
-MAX_NEIGHBOURS = {"H": 1, "C": 4, "N": 4, "O": 2}
-NONMETAL_BOND = 1.2  # times the covalent radii, for coordination: C-C 1.82 Å, C-H 1.28 Å
+# A metal-oxygen double bond is shorter than its covalent radii suggest: uranyl 1.76 Å is 0.67 of them, vanadyl
+# 1.59 Å 0.73. Down to this ratio oxygen on a metal that forms such bonds is no overlap.
+OXO_RATIO = 0.62
 
 
 class ValiditySettings(Config):
@@ -49,15 +62,15 @@ def evaluate_validity(candidate: Candidate, settings: ValiditySettings, seed: in
     fault = geometry_fault(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
     if fault:
         return Evaluation((Property("valid", 0.0, "bool", method=method, note=fault),), rejected=fault)
-    graph = bond_graph(structure)
-    parts = components(graph)
-    balance = charge_balance(graph) if settings.kind == "framework" else None
-    reason = next((fault for test in _tests(settings) if (fault := test(structure, graph, parts))), None)
-    if reason is None and balance is not None and settings.unbalanced == "reject":
-        reason = balance.fault
+    analysis = analyse(structure)
+    graph, parts = analysis.graph, analysis.parts
+    faults = {test.name: fault for test in validity_tests(settings) if (fault := test.fault(analysis))}
+    rejecting = [fault for name, fault in faults.items() if name != BALANCE or settings.unbalanced == "reject"]
+    reason = rejecting[0] if rejecting else None
+    balance = analysis.balance if settings.kind == "framework" else None
     ratio = float(graph.ratios.min()) if len(graph.ratios) else None
     properties = [
-        Property("valid", float(reason is None), "bool", method=method, note=reason or ""),
+        Property("valid", float(reason is None), "bool", method=method, note="; ".join(rejecting)),
         Property("density_g_cm3", float(structure.density), "g/cm^3"),
         Property("min_distance_ratio", ratio, "", method="shortest bond over the sum of covalent radii (Cordero 2008)"),
         Property("has_metal", float(is_metal(graph.numbers).any()), "bool"),
@@ -75,32 +88,100 @@ def evaluate_validity(candidate: Candidate, settings: ValiditySettings, seed: in
     return Evaluation(tuple(properties), rejected=reason)
 
 
-_Test = Callable[[Structure, BondGraph, list[Component]], str | None]
+@dataclass(frozen=True)
+class Analysis:
+    """What the tests look at; the structure has passed the geometry gate."""
+
+    structure: Structure
+    graph: BondGraph
+    parts: list[Component]
+
+    @functools.cached_property
+    def around(self) -> Surroundings:
+        """Every atom's neighbour counts."""
+        return surroundings(self.structure, self.graph)
+
+    @functools.cached_property
+    def balance(self) -> ChargeBalance:
+        """Formal charges of the ligands against the metals."""
+        return charge_balance(self.graph)
 
 
-def _tests(settings: ValiditySettings) -> list[_Test]:
-    tests: list[_Test] = [
-        lambda structure, graph, parts: overlap_fault(graph, settings.min_distance_ratio),
-        lambda structure, graph, parts: density_fault(structure, settings.min_density, settings.max_density),
+@dataclass(frozen=True)
+class ValidityTest:
+    """One named test."""
+
+    name: str
+    limit: str  # for people
+    fault: Callable[[Analysis], str | None]  # a sentence when it fails
+
+
+BALANCE = "charge balance"
+
+
+def analyse(structure: Structure) -> Analysis:
+    """Bonds and bonded parts of a structure that has passed the geometry gate."""
+    graph = bond_graph(structure)
+    return Analysis(structure, graph, components(graph))
+
+
+def validity_tests(settings: ValiditySettings) -> tuple[ValidityTest, ...]:
+    """The tests after the geometry gate, in the order in which a failure gives the reason."""
+    low, high = settings.min_density, settings.max_density
+    tests = [
+        ValidityTest(
+            "distances",
+            f"every distance at least {settings.min_distance_ratio:g} of the covalent radii (M=O {OXO_RATIO:g})",
+            lambda found: overlap_fault(found.graph, settings.min_distance_ratio),
+        ),
+        ValidityTest("density", f"{low:g} to {high:g} g/cm^3", lambda found: density_fault(found.structure, low, high)),
     ]
     if settings.kind == "framework":
         tests += [
-            lambda structure, graph, parts: coordination_fault(graph),
-            lambda structure, graph, parts: floating_fault(graph, parts),
-            lambda structure, graph, parts: dimension_fault(parts, settings.min_dimension),
+            ValidityTest("coordination of H", "at most 1 nonmetal", lambda found: crowded_fault(found.around, "H")),
+            ValidityTest(
+                "coordination of C", "2 to 4 neighbours, two not bent", lambda found: carbon_fault(found.around)
+            ),
+            ValidityTest(
+                "coordination of N",
+                "at most 4 nonmetals; one neighbour only at a triple bond",
+                lambda found: nitrogen_fault(found.around),
+            ),
+            ValidityTest(
+                "coordination of O",
+                "at most 2 nonmetals; alone on a metal only as its oxide",
+                lambda found: oxygen_fault(found.around),
+            ),
+            ValidityTest(
+                "coordination of metals", "2 to the largest number of Shannon", lambda found: metal_fault(found.around)
+            ),
+            ValidityTest(
+                "floating part",
+                "every atom bonded to the framework",
+                lambda found: floating_fault(found.graph, found.parts),
+            ),
+            ValidityTest(
+                "dimension",
+                f"bonds run on in at least {settings.min_dimension} dimensions",
+                lambda found: dimension_fault(found.parts, settings.min_dimension),
+            ),
+            ValidityTest(
+                BALANCE, "metals in known oxidation states make it neutral", lambda found: found.balance.fault
+            ),
         ]
-    return tests
+    return tuple(tests)
 
 
 def overlap_fault(graph: BondGraph, limit: float) -> str | None:
-    """Two atoms closer than `limit` times the sum of their covalent radii."""
-    if len(graph.ratios) == 0 or graph.ratios.min() >= limit:
+    """Two atoms closer than `limit` times the sum of their covalent radii; `OXO_RATIO` for a metal's terminal oxide."""
+    limits = np.where(_oxo_bonds(graph), min(OXO_RATIO, limit), limit)
+    if len(graph.ratios) == 0 or (graph.ratios >= limits).all():
         return None
-    worst = int(graph.ratios.argmin())
+    worst = int((graph.ratios / limits).argmin())
     i, j = graph.pairs[worst].tolist()
     return (
-        f"{_atom(graph, i)} and {_atom(graph, j)} overlap: {graph.distances[worst]:.2f} Å is "
-        f"{graph.ratios[worst]:.2f} of their covalent radii, below {limit}"
+        f"{atom_name(graph, i)} and {atom_name(graph, j)} overlap: {graph.distances[worst]:.2f} Å is "
+        f"{graph.ratios[worst]:.2f} of their covalent radii, below {limits[worst]:g}"
     )
 
 
@@ -112,25 +193,6 @@ def density_fault(structure: Structure, low: float, high: float) -> str | None:
     return f"density {density:.3g} g/cm^3 is outside {low:g}-{high:g} g/cm^3"
 
 
-def coordination_fault(graph: BondGraph) -> str | None:
-    """C, N, O or H with more nonmetal neighbours than chemistry allows, or a dangling carbon."""
-    short = BondGraph(graph.numbers, *(part[graph.ratios < NONMETAL_BOND] for part in _columns(graph)))
-    metal = is_metal(graph.numbers)
-    counts = neighbour_counts(short, ~metal)
-    boron = neighbour_counts(short, graph.numbers == 5)
-    for symbol, limit in MAX_NEIGHBOURS.items():
-        crowded = np.flatnonzero((graph.numbers == Element(symbol).Z) & (counts > limit) & (boron == 0))
-        if len(crowded):
-            atom = int(crowded[0])
-            return f"{_atom(graph, atom)} has {counts[atom]} nonmetal neighbours, above {limit}"
-    bonded = counts + neighbour_counts(graph, metal)
-    dangling = np.flatnonzero((graph.numbers == 6) & (bonded < 2))
-    if len(dangling):
-        atom = int(dangling[0])
-        return f"{_atom(graph, atom)} has {bonded[atom]} neighbours, below 2"
-    return None
-
-
 def floating_fault(graph: BondGraph, parts: list[Component]) -> str | None:
     """A molecule or lone atom that no bond ties to the framework."""
     loose = [part for part in parts if part.dimension == 0]
@@ -138,7 +200,7 @@ def floating_fault(graph: BondGraph, parts: list[Component]) -> str | None:
         return None
     formula = Composition.from_dict(_count(graph, loose[0])).formula.replace(" ", "")
     plural = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
-    return f"{formula} at {_atom(graph, loose[0].atoms[0])} floats free of the framework{plural}"
+    return f"{formula} at {atom_name(graph, loose[0].atoms[0])} floats free of the framework{plural}"
 
 
 def dimension_fault(parts: list[Component], limit: int) -> str | None:
@@ -150,12 +212,13 @@ def dimension_fault(parts: list[Component], limit: int) -> str | None:
     return f"bonds run on in {best} dimensions ({kinds[best]}), below {limit}"
 
 
-def _atom(graph: BondGraph, index: int) -> str:
-    return f"{Element.from_Z(int(graph.numbers[index])).symbol} (atom {index})"
-
-
-def _columns(graph: BondGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    return graph.pairs, graph.images, graph.distances, graph.ratios
+def _oxo_bonds(graph: BondGraph) -> np.ndarray:
+    """Which bonds join oxygen to a metal that forms terminal oxides [B]."""
+    oxo = np.isin(graph.numbers, [Element(symbol).Z for symbol in OXO_METALS])
+    oxygen = graph.numbers == 8
+    i, j = graph.pairs[:, 0], graph.pairs[:, 1]
+    found: np.ndarray = (oxo[i] & oxygen[j]) | (oxo[j] & oxygen[i])
+    return found
 
 
 def _count(graph: BondGraph, part: Component) -> dict[str, int]:
