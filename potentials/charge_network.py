@@ -121,6 +121,25 @@ class ChargeNetwork(nn.Module):
         return neutralised(charges, softness[layout.inverse], graph)
 
 
+class ChargeEnsemble(nn.Module):
+    """The mean charges of several networks of one shape, trained apart; as neutral as each of them.
+
+    Args:
+        members: networks that take the same graphs.
+    """
+
+    def __init__(self, members: Sequence[ChargeNetwork]) -> None:
+        super().__init__()
+        self.config = members[0].config
+        if any(member.config != self.config for member in members):
+            raise ValueError("the members of an ensemble are not of one shape")
+        self.members = nn.ModuleList(members)
+
+    def forward(self, graph: ChargeGraph) -> Tensor:
+        """Charges [N], e."""
+        return torch.stack([member(graph) for member in self.members]).mean(dim=0)
+
+
 def neutralised(charges: Tensor, softness: Tensor, graph: ChargeGraph) -> Tensor:
     """Charges [N] with each system's excess taken off in proportion to `softness` [N]."""
     zeros = charges.new_zeros(graph.n_systems)

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from potentials.charge_network import ChargeGraph, ChargeNetwork, ChargeNetworkConfig, join_graphs
+from potentials.charge_network import ChargeEnsemble, ChargeGraph, ChargeNetwork, ChargeNetworkConfig, join_graphs
 from potentials.config import Config
 from potentials.errors import InputError
 from potentials.files import write_atomic
@@ -149,8 +149,10 @@ def train_charge_network(
     return _with_weights(model, network, best), progress
 
 
-def charge_errors(model: ChargeNetwork, systems: Sequence[LabelledGraph], atoms: int = 2000) -> ChargeErrors:
-    """Errors of a network over labelled systems; `atoms` bounds a batch."""
+def charge_errors(
+    model: ChargeNetwork | ChargeEnsemble, systems: Sequence[LabelledGraph], atoms: int = 2000
+) -> ChargeErrors:
+    """Errors of a network, or of the mean of several, over labelled systems; `atoms` bounds a batch."""
     absolute, squared, count = [], [], []
     model.eval()
     with torch.no_grad():

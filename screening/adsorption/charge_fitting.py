@@ -4,13 +4,13 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pydantic
 import torch
 
-from potentials.charge_network import ChargeNetworkConfig
+from potentials.charge_network import ChargeEnsemble, ChargeNetwork, ChargeNetworkConfig
 from potentials.charge_training import (
     ChargeTrainConfig,
     LabelledGraph,
@@ -19,9 +19,9 @@ from potentials.charge_training import (
     shrink_corrections,
     train_charge_network,
 )
-from potentials.config import Config, config_hash
+from potentials.config import Config
 from potentials.errors import InputError
-from potentials.files import data_root, sha256_file
+from potentials.files import data_root, sha256_file, sha256_json
 from screening.adsorption.charge_dataset import (
     PRIOR_FEATURES,
     PreparedFramework,
@@ -33,7 +33,7 @@ from screening.adsorption.charge_dataset import (
     split_of,
 )
 from screening.adsorption.environment_charges import EnvironmentEstimate, fit_table
-from screening.adsorption.learned_charges import save_model
+from screening.adsorption.learned_charges import ChargeModel, load_model, save_model
 
 
 class ChargeDataConfig(Config):
@@ -56,6 +56,8 @@ class ChargeFitConfig(Config):
     data: ChargeDataConfig = ChargeDataConfig()
     network: ChargeNetworkConfig = ChargeNetworkConfig(prior_features=PRIOR_FEATURES, layers=2)
     train: ChargeTrainConfig = ChargeTrainConfig()
+    # folders of models trained before on the same data; the model written is the mean of theirs and the new network
+    members: tuple[Path, ...] = ()
 
 
 def train_charges(
@@ -87,8 +89,10 @@ def train_charges(
         f"alone {base:.4f} e",
         flush=True,
     )
+    joined = [_member(folder, config, sha256) for folder in config.members]
     neutral = config.model_copy(update={"out": Path(), "data": config.data.model_copy(update={"cache": Path()})})
-    identity = {"configuration": config_hash(neutral), "training data": sha256}
+    fingerprint = sha256_json(neutral.model_dump(mode="json", exclude={"members"}))[:16]  # of one training
+    identity = {"configuration": fingerprint, "training data": sha256}
     model, progress = train_charge_network(
         config.train,
         config.network,
@@ -102,7 +106,9 @@ def train_charges(
     )
     shrinkage = best_shrinkage(model, held_out)
     shrink_corrections(model, shrinkage)
-    errors = charge_errors(model, held_out)
+    alone = charge_errors(model, held_out)
+    networks = [model, *(cast(ChargeNetwork, one) for old in joined for one in old.network.members)]
+    errors = charge_errors(ChargeEnsemble(networks), held_out)
     # in use the table may know the validation part too; the network was chosen on it but not fitted to it
     shipped = fit_table((f.keys, f.charges) for f in training + validation)
     facts: dict[str, Any] = {
@@ -111,7 +117,7 @@ def train_charges(
         "frameworks": {"training": len(training), "validation": len(validation)},
         "hidden_elements": list(config.data.hidden_elements),
         "elements": sorted({int(z) for f in training for z in f.numbers}),
-        "config_hash": config_hash(neutral),
+        "config_hash": fingerprint,
         "train": config.train.model_dump(mode="json"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": config.seed,
@@ -120,10 +126,29 @@ def train_charges(
         "steps": progress["step"],
         "shrinkage": round(shrinkage, 2),
         "wall_seconds": round(progress["seconds"]),
-        "validation": {"mean_absolute_error_e": round(errors.mean_absolute, 5), "environments_alone_e": round(base, 5)},
+        "validation": {
+            "mean_absolute_error_e": round(errors.mean_absolute, 5),
+            "newest_network_alone_e": round(alone.mean_absolute, 5),
+            "environments_alone_e": round(base, 5),
+        },
+        "joined": [old.description["training"] for old in joined],
         "versions": {"torch": torch.__version__},
     }
-    return save_model(config.out, model, shipped, facts)
+    return save_model(config.out, networks, shipped, facts)
+
+
+def _member(folder: Path, config: ChargeFitConfig, sha256: str) -> ChargeModel:
+    """A model to average with, if it was kept from the same frameworks and takes the same graphs."""
+    model = load_model(folder)
+    facts = model.description["training"]
+    for name, theirs, ours in (
+        ("data", facts["data_sha256"], sha256),
+        ("hidden elements", list(facts["hidden_elements"]), list(config.data.hidden_elements)),
+        ("network", model.network.config, config.network),
+    ):
+        if theirs != ours:
+            raise InputError(f"{folder} was trained with another {name}: members of a model share it; leave it out")
+    return model
 
 
 def split_frameworks(data: ChargeDataConfig, cutoff: float, sha256: str) -> dict[Split | str, list[PreparedFramework]]:

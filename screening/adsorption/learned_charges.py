@@ -1,7 +1,8 @@
-"""Partial charges from the trained network: bonding environments corrected for what they cannot see.
+"""Partial charges from the trained networks: bonding environments corrected for what they cannot see.
 
-`model.safetensors` holds the weights, `environments.safetensors` the table of mean charges by bonding environment that
-they correct, `model.json` the shape and the origin; nothing executable.
+A model is the mean of one or several networks trained apart. `model.safetensors` holds their weights,
+`environments.safetensors` the table of mean charges by bonding environment that they correct, `model.json` shape and
+origin; nothing executable.
 """
 
 import json
@@ -18,7 +19,7 @@ import torch
 from pymatgen.core import Element, Structure
 from safetensors import SafetensorError
 
-from potentials.charge_network import ChargeNetwork, ChargeNetworkConfig
+from potentials.charge_network import ChargeEnsemble, ChargeNetwork, ChargeNetworkConfig
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
@@ -32,7 +33,8 @@ from screening.adsorption.environment_charges import (
 )
 from screening.bonds import bond_graph
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 held one network, its tensors without the member's place before their names
+MOST_MEMBERS = 16
 WEIGHTS, TABLE, DESCRIPTION = "model.safetensors", "environments.safetensors", "model.json"
 
 
@@ -45,9 +47,9 @@ def shipped_folder() -> Path:
 
 @dataclass(frozen=True)
 class ChargeModel:
-    """A trained charge network with the table it corrects."""
+    """Trained charge networks with the table they correct."""
 
-    network: ChargeNetwork
+    network: ChargeEnsemble
     table: ChargeTable
     elements: frozenset[str]  # trained on
     description: Mapping[str, Any]
@@ -87,9 +89,12 @@ def unseen_elements(elements: Sequence[str], model: ChargeModel | None = None) -
     return sorted(set(elements) - (model or shipped_model()).elements)
 
 
-def save_model(folder: Path, network: ChargeNetwork, table: ChargeTable, training: Mapping[str, Any]) -> Path:
-    """Write a model; the description last, so that a folder with one is complete."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+def save_model(
+    folder: Path, networks: Sequence[ChargeNetwork], table: ChargeTable, training: Mapping[str, Any]
+) -> Path:
+    """Write a model, the mean of `networks`; the description last, so that a folder with one is complete."""
+    ensemble = ChargeEnsemble(networks)
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in ensemble.state_dict().items()}
     weights = write_atomic(folder / WEIGHTS, safetensors.torch.save(tensors))
     save_table(table, folder / TABLE, {key: str(training.get(key)) for key in ("data", "data_sha256")})
     description = {
@@ -99,7 +104,8 @@ def save_model(folder: Path, network: ChargeNetwork, table: ChargeTable, trainin
         "weights_sha256": sha256_file(weights),
         "table_sha256": sha256_file(folder / TABLE),
         "elements": [Element.from_Z(z).symbol for z in training["elements"]],
-        "network": network.config.model_dump(mode="json"),
+        "members": len(networks),
+        "network": ensemble.config.model_dump(mode="json"),
         "training": {key: value for key, value in training.items() if key != "elements"},
     }
     write_atomic(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
@@ -121,15 +127,20 @@ def load_model(folder: Path) -> ChargeModel:
         raise InputError(f"cannot read {path}: {error}: the file is damaged, copy it again") from None
     if not isinstance(description, dict) or description.get("kind") != "charge-network":
         raise InputError(f"{path} describes no charge network: give the folder that `sorbus train charges` wrote")
-    if description.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {description.get('format_version')}: this reads {FORMAT_VERSION}")
+    version, members = description.get("format_version"), description.get("members", 1)
+    if version not in (1, FORMAT_VERSION):
+        raise InputError(f"{path} has format version {version}: this reads 1 and {FORMAT_VERSION}")
+    if not isinstance(members, int) or not 1 <= members <= MOST_MEMBERS:
+        raise InputError(f"{path} speaks of {members!r} networks: a model holds 1 to {MOST_MEMBERS}, copy it again")
     for name, key in ((WEIGHTS, "weights_sha256"), (TABLE, "table_sha256")):
         file = folder / name
         if not file.is_file() or sha256_file(file) != description.get(key):
             raise InputError(f"{file} is missing or not the file {path} speaks of: copy all files of the model again")
-    network = ChargeNetwork(parse_config(ChargeNetworkConfig, description.get("network"), str(path)))
+    shape = parse_config(ChargeNetworkConfig, description.get("network"), str(path))
+    network = ChargeEnsemble([ChargeNetwork(shape) for _ in range(members)])
     try:
-        network.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+        (network.members[0] if version == 1 else network).load_state_dict(tensors)
     except (RuntimeError, SafetensorError):
         raise InputError(f"{folder / WEIGHTS} does not hold the network that {path} describes") from None
     network.eval().requires_grad_(False)

@@ -6,12 +6,15 @@ import tarfile
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from pymatgen.core import Lattice, Structure
 
 from benchmarks.adsorption_structures import mfi, mg_mof_74
+from potentials.charge_network import ChargeNetwork, ChargeNetworkConfig
 from potentials.config import load_config
 from potentials.errors import InputError
+from potentials.files import sha256_file
 from screening.adsorption.charge_dataset import (
     FOLDS,
     PRIOR_FEATURES,
@@ -29,6 +32,7 @@ from screening.adsorption.learned_charges import (
     charges_of,
     learned_charges,
     load_model,
+    save_model,
     shipped_folder,
     shipped_model,
     unseen_elements,
@@ -206,12 +210,45 @@ def test_train_charges_end_to_end(tmp_path, monkeypatch):
     assert description["training"]["hidden_elements"] == []
     assert str(tmp_path) not in json.dumps(description["training"]["data"])
 
+    joined = train_charges(config.model_copy(update={"out": tmp_path / "joined", "seed": 7, "members": (folder,)}))
+    alone = train_charges(config.model_copy(update={"out": tmp_path / "alone", "seed": 7}))
+    both = load_model(joined)
+    assert both.description["members"] == 2
+    single = [learned_charges(oxide, symbols(oxide), load_model(one))[0] for one in (folder, alone)]
+    assert np.abs(single[0] - single[1]).max() > 1e-4
+    assert learned_charges(oxide, symbols(oxide), both)[0] == pytest.approx(np.mean(single, axis=0), abs=1e-6)
+
+    wider = config.model_copy(update={"network": config.network.model_copy(update={"channels": 8})})
+    with pytest.raises(InputError, match="another network"):
+        train_charges(wider.model_copy(update={"out": tmp_path / "wider", "members": (folder,)}))
+
 
 def test_shipped_configuration_is_valid_and_files_are_small():
     config = load_config(ChargeFitConfig, "configs/train/charges.yaml")
     assert config.network.prior_features == PRIOR_FEATURES
     assert config.network == load_model(shipped_folder()).network.config
     assert sum(path.stat().st_size for path in shipped_folder().iterdir()) < 5e6
+
+
+def test_a_model_of_one_network_in_the_first_format_loads(tmp_path):
+    first = ChargeNetwork(ChargeNetworkConfig(channels=4, carried=(4,), radial_hidden=4, prior_features=PRIOR_FEATURES))
+    facts = {"elements": [8, 12], "data": "none", "data_sha256": "", "hidden_elements": []}
+    folder = save_model(tmp_path / "model", [first], shipped_model().table, facts)
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    bare = {name.removeprefix("members.0."): value for name, value in tensors.items()}
+    assert set(bare) == set(first.state_dict())
+    safetensors.torch.save_file(bare, folder / "model.safetensors")
+    description = json.loads((folder / "model.json").read_text())
+    del description["members"]
+    description |= {"format_version": 1, "weights_sha256": sha256_file(folder / "model.safetensors")}
+    (folder / "model.json").write_text(json.dumps(description))
+    model = load_model(folder)
+    assert len(model.network.members) == 1
+    for name, value in first.state_dict().items():
+        assert torch.equal(model.network.members[0].state_dict()[name], value)
+    (folder / "model.json").write_text(json.dumps(description | {"format_version": 3}))
+    with pytest.raises(InputError, match="format version 3"):
+        load_model(folder)
 
 
 def test_a_damaged_model_is_refused(tmp_path):
