@@ -1,4 +1,4 @@
-"""Crystal checkpoints: `model.safetensors` (weights) beside `model.json` (everything else sampling needs)."""
+"""Checkpoints: `model.safetensors` (weights) beside `model.json` (everything else sampling needs)."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import safetensors
 import torch
 from safetensors.torch import load, save
+from torch import nn
 
 from gen.crystals.config import NetworkConfig, ProcessConfig
 from gen.crystals.lattice import LatticeScale
@@ -75,12 +76,7 @@ def write_model(
     Raises:
         InputError: the folder cannot be written.
     """
-    folder = Path(folder)
-    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
     description = {
-        "format_version": FORMAT_VERSION,
-        "kind": "crystals",
-        "sha256": hashlib.sha256(weights).hexdigest(),
         "network": network.config.model_dump(mode="json"),
         "process": process.model_dump(mode="json"),
         "lattice": scale.to_json(),
@@ -90,7 +86,22 @@ def write_model(
         "formula_units": {str(z): count for z, count in sorted(formula_units.items())},
         "provenance": provenance,
     }
-    _replace_together(folder, {"model.safetensors": weights, "model.json": json.dumps(description, indent=1)})
+    return write_checkpoint(folder, network, "crystals", FORMAT_VERSION, description)
+
+
+def write_checkpoint(
+    folder: str | Path, network: nn.Module, kind: str, version: int, description: dict[str, Any]
+) -> Path:
+    """Write weights and description of a generator of any kind, so that neither is ever found without the other.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    head = {"format_version": version, "kind": kind, "sha256": hashlib.sha256(weights).hexdigest()}
+    text = json.dumps({**head, **description}, indent=1)
+    _replace_together(folder, {"model.safetensors": weights, "model.json": text})
     return folder
 
 
@@ -115,19 +126,7 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         InputError: a file is missing, damaged, of another format, or the weights are not those of the JSON.
     """
     folder = Path(folder)
-    _finish_replacing(folder)
-    description = _read_description(folder / "model.json")
-    weights_path = folder / "model.safetensors"
-    try:
-        payload = weights_path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {weights_path}: {error.strerror}: copy the checkpoint again") from None
-    digest = hashlib.sha256(payload).hexdigest()
-    if digest != description.get("sha256"):
-        expected = str(description.get("sha256"))[:12]
-        raise InputError(
-            f"{weights_path} has SHA-256 {digest[:12]}…, model.json expects {expected}…: copy the checkpoint again"
-        )
+    description, payload, digest = read_checkpoint(folder, "crystals", FORMAT_VERSION, "crystal")
     try:
         elements = tuple(int(z) for z in description["elements"])
         network_config = parse_config(NetworkConfig, description["network"], str(folder / "model.json"))
@@ -147,6 +146,28 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
     return CrystalModel(network, process, elements, atom_counts, formula_units, digest, provenance)
 
 
+def read_checkpoint(folder: Path, kind: str, version: int, adjective: str) -> tuple[dict[str, Any], bytes, str]:
+    """Description, weights and their SHA-256 of a generator of some kind, checked against each other.
+
+    Raises:
+        InputError: a file is missing, damaged, of another kind or format, or the weights are not those of the JSON.
+    """
+    _finish_replacing(folder)
+    description = _read_description(folder / "model.json", kind, version, adjective)
+    weights_path = folder / "model.safetensors"
+    try:
+        payload = weights_path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {weights_path}: {error.strerror}: copy the checkpoint again") from None
+    digest = hashlib.sha256(payload).hexdigest()
+    if digest != description.get("sha256"):
+        expected = str(description.get("sha256"))[:12]
+        raise InputError(
+            f"{weights_path} has SHA-256 {digest[:12]}…, model.json expects {expected}…: copy the checkpoint again"
+        )
+    return description, payload, digest
+
+
 def _finish_replacing(folder: Path) -> None:
     """Put a staged description in its place where a run was killed after its weights had taken theirs."""
     staged, weights = folder / f"model.json{NEXT}", folder / "model.safetensors"
@@ -159,18 +180,20 @@ def _finish_replacing(folder: Path) -> None:
         return
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def _read_description(path: Path, kind: str, version: int, adjective: str) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}: give the folder of a checkpoint") from None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): copy the checkpoint again") from None
-    if not isinstance(description, dict) or description.get("kind") != "crystals":
-        raise InputError(f"{path} does not describe a crystal generator: give the folder of a crystal checkpoint")
-    if description.get("format_version") != FORMAT_VERSION:
+    if not isinstance(description, dict) or description.get("kind") != kind:
         raise InputError(
-            f"{path} has format version {description.get('format_version')}, this program reads {FORMAT_VERSION}: "
+            f"{path} does not describe a {adjective} generator: give the folder of a {adjective} checkpoint"
+        )
+    if description.get("format_version") != version:
+        raise InputError(
+            f"{path} has format version {description.get('format_version')}, this program reads {version}: "
             "train the model again or use the matching program"
         )
     return description

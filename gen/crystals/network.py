@@ -61,13 +61,13 @@ class CrystalNetwork(nn.Module):
         self.config = config
         self.properties = tuple(properties)
         channels, edge_channels = config.channels, config.edge_channels
-        self.embedding = nn.Embedding(species + 1, channels)
+        self.embedding: nn.Module = nn.Embedding(species + 1, channels)
         self.crystal_in = nn.Linear(2 * TIME_FREQUENCIES + 6 + 2, channels)
         self.crystal_out = nn.Linear(channels, channels)
         features = feature_count(config.frequencies, config.radial)
         self.layers = nn.ModuleList(EdgeLayer(channels, edge_channels, features) for _ in range(config.layers))
         self.norm = nn.LayerNorm(channels)
-        self.species_head = nn.Linear(channels, species)
+        self.species_head: nn.Module = nn.Linear(channels, species)
         self.node_score = nn.Linear(channels, 3, bias=False)
         self.pair_score = nn.Linear(edge_channels, direction_count(config.frequencies))
         self.lattice_in = nn.Linear(2 * channels, channels)
@@ -101,6 +101,13 @@ class CrystalNetwork(nn.Module):
             [B, lattice_outputs];
             species logits [B, N, species].
         """
+        score, velocity, h = self.geometry(self.embedding(tokens), frac, components, lattice, t, values)
+        return score, velocity, self.species_head(h)
+
+    def geometry(
+        self, h: Tensor, frac: Tensor, components: Tensor, lattice: Tensor, t: Tensor, values: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """All but the species: from embedded atoms h [B, N, C] to the geometry heads and the last h [B, N, C]."""
         config = self.config
         with torch.autocast(frac.device.type, enabled=False):  # distances need every digit
             features, directions, shortest = pair_features(
@@ -111,7 +118,6 @@ class CrystalNetwork(nn.Module):
         size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(len(t), 2)
         known = torch.cat([time_features(t), components, size], dim=-1)
         crystal = functional.silu(self.crystal_out(functional.silu(self.crystal_in(known))))  # [B, C]
-        h = self.embedding(tokens)
         messages = features
         shifts = self._shifts(values)
         for layer, shift in zip(self.layers, shifts, strict=False):
@@ -123,7 +129,7 @@ class CrystalNetwork(nn.Module):
         score = score - score.mean(1, keepdim=True)
         pooled = torch.cat([h.mean(1), crystal + shifts[-1]], dim=-1)
         velocity = self.lattice_out(functional.silu(self.lattice_in(pooled)))
-        return score, velocity, self.species_head(h)
+        return score, velocity, h
 
     def _shifts(self, values: Tensor | None) -> list[Tensor | float]:
         """What the properties add to the crystal's vector at each layer and at the lattice head, [B, C] each."""

@@ -1,0 +1,178 @@
+"""Training the sorbent generator: the crystals' loop, on beads."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gen.crystals import properties
+from gen.crystals.batches import generator_for
+from gen.crystals.process import CleanCrystals, CrystalProcess, ScoreNetwork
+from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
+from gen.crystals.training import Tracker, learning_rate, update_network, validate
+from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
+from gen.sorbents.bead_config import BeadTrainConfig, BeadTrainingConfig
+from gen.sorbents.bead_dataset import BeadDataset, BeadGroup, load_bead_dataset
+from gen.sorbents.bead_model import new_bead_model, write_bead_model
+from gen.sorbents.bead_network import BeadNetwork, bound
+from gen.sorbents.fingerprint import load_fingerprints
+from potentials.config import dump_yaml
+from potentials.files import sha256_json, write_atomic
+
+ENDLESS = 10**9  # updates, where minutes are the budget
+
+
+def train_sorbents(
+    config: BeadTrainingConfig,
+    *,
+    resume: bool = True,
+    tracker: Tracker | None = None,
+    dataset: BeadDataset | None = None,
+    command: str = "sorbus train sorbents",
+) -> Path:
+    """Train, checkpointing to `config.out`; returns that folder, which then holds a model to sample from.
+
+    Every random number is a function of (seed, epoch, update), so a killed and resumed run gives the weights of
+    an uninterrupted one, bit for bit on the CPU. With `train.max_minutes` the learning rate follows the clock, so that
+    it ends alike, not identically.
+
+    Args:
+        resume: continue a run found in the folder; False starts over and discards it.
+        tracker: receives training losses every `log_every` updates, and validation losses.
+        dataset: prepared frameworks; by default those of `config.data`.
+        command: what a person would type to repeat this run, kept in the checkpoint.
+
+    Raises:
+        InputError: the data set cannot be used, the folder holds a run of another configuration, or cannot be written.
+    """
+    options = config.train
+    torch.set_num_threads(options.threads)
+    folder = Path(config.out)
+    data = dataset or load_bead_dataset(config.data, load_fingerprints().names)
+    model = new_bead_model(config, data)
+    network, process = model.network.to(options.device), model.process
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=options.weight_decay)
+    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    state = RunState(network, optimizer, averaged)
+    splits = {"validation": data.validation, "held": data.held}
+    train = clean_groups(data.train, process, options.device)
+    others = {name: clean_groups(groups, process, options.device) for name, groups in splits.items() if groups}
+    sizes = {n: len(group) for n, group in data.train.items()}
+    fingerprint = _fingerprint(config, data)
+    if resume:
+        restore_state(folder, state, fingerprint)
+    else:
+        discard_state(folder)
+    write_atomic(folder / "config.yaml", dump_yaml(config))
+    per_epoch = updates_per_epoch(sizes, options)
+    budget = 60 * options.max_minutes if options.max_minutes is not None else math.inf
+    total = per_epoch * options.epochs if options.max_minutes is None else ENDLESS
+
+    def log(values: dict[str, float]) -> None:
+        append_metrics(folder, values, state.step)
+        if tracker is not None:
+            tracker.log(values, step=state.step)
+
+    def write(losses: dict[str, float]) -> None:
+        provenance: dict[str, Any] = {
+            "command": command,
+            "config": config.model_dump(mode="json"),
+            "data_sha256": data.sha256,
+            "data": data.counts,
+            "seed": options.seed,
+            "updates": state.step,
+            "epochs": round(state.step / per_epoch, 2),
+            "wall_seconds": round(state.seconds),
+            "torch": torch.__version__,
+            "losses": losses,
+        }
+        averaged_network = state.averaged_network()
+        assert isinstance(averaged_network, BeadNetwork)
+        write_bead_model(folder, dataclasses.replace(model, network=averaged_network), provenance)
+
+    def bind(n_beads: int, rows: Tensor) -> ScoreNetwork:
+        group = data.train[n_beads]
+        roles = network.connections[group.tokens[rows].to(options.device)]
+        values = _shown(group, rows, options, state.step, n_beads)
+        return bound(network, roles, None if values is None else values.to(options.device))
+
+    def update(batch: Batch) -> dict[str, float]:
+        done = state.seconds / budget
+        # by the clock, the updates that there will be are guessed from those that were
+        planned = total if options.max_minutes is None else round(state.step / done) if done > 0 else ENDLESS
+        lr = learning_rate(state.step, planned, options)
+        return {"lr": lr, **update_network(state, process, train, batch, options, lr, bind)}
+
+    def all_held_out() -> dict[str, float]:
+        averaged_network = state.averaged_network()
+        assert isinstance(averaged_network, BeadNetwork)
+        losses: dict[str, float] = {}
+        for name, clean in others.items():
+            found = evaluate(averaged_network, process, splits[name], clean)
+            losses |= {key.replace("validation", name): value for key, value in found.items()}
+        return losses
+
+    run_updates(
+        state,
+        folder,
+        fingerprint,
+        sizes,
+        options,
+        total,
+        update,
+        title="train sorbents",
+        log=log,
+        validate=all_held_out if others else None,
+        write=write,
+        max_seconds=budget,
+    )
+    return folder
+
+
+def clean_groups(groups: dict[int, BeadGroup], process: CrystalProcess, device: str) -> dict[int, CleanCrystals]:
+    """Frameworks as the process sees them."""
+    return {
+        n: CleanCrystals(
+            group.tokens.to(device), group.frac.to(device), process.encode(group.lattice, n).float().to(device)
+        )
+        for n, group in groups.items()
+    }
+
+
+def evaluate(
+    network: BeadNetwork, process: CrystalProcess, groups: dict[int, BeadGroup], clean: dict[int, CleanCrystals]
+) -> dict[str, float]:
+    """Mean losses by channel, `validation_...`, all properties shown, with the same noise every time."""
+
+    def bind(n_beads: int, rows: Tensor) -> ScoreNetwork:
+        group = groups[n_beads]
+        roles = network.connections[group.tokens[rows].to(network.connections.device)]
+        return bound(network, roles, group.values[rows].float() if network.properties else None)
+
+    return validate(network, process, clean, bind)
+
+
+def _shown(group: BeadGroup, rows: Tensor, options: BeadTrainConfig, step: int, n_beads: int) -> Tensor | None:
+    """Labels of some frameworks [B, P] with a random part hidden; None where none is learnt."""
+    values = group.values[rows].float()
+    if values.shape[1] == 0:
+        return None
+    generator = generator_for(options.seed, "drop", step, n_beads, int(rows[0]))
+    return properties.drop(values, options.drop, torch.rand(len(rows), values.shape[1] + 2, generator=generator))
+
+
+def _fingerprint(config: BeadTrainingConfig, data: BeadDataset) -> str:
+    """Hash of all that must agree for a run to be resumed; length, logging and place may change."""
+    free = {"epochs", "max_minutes", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
+    return sha256_json(
+        {
+            "network": config.network.model_dump(mode="json"),
+            "process": config.process.model_dump(mode="json"),
+            "train": config.train.model_dump(mode="json", exclude=free),
+            "data": data.sha256,
+        }
+    )
