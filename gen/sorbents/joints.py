@@ -1,141 +1,122 @@
-"""Close the joints between placed blocks: move rigid blocks and the cell until connection points meet.
-
-PORMAKE orients each block by directions and scales the net by edge lengths and angles, one after the other;
-where blocks do not have exactly the angles of the net, joints stay open or are pushed together by up to an
-ångström. Here all blocks (as rigid bodies) and the cell move at once to the least-squares optimum.
-"""
+"""The joints between blocks: where they are, and the equations that hold them shut."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from gen.sorbents.bodies import Body
 from gen.sorbents.library import anchor_atoms
 
 STRAIGHTNESS = 0.3  # weight of bonds pointing at each other, against 1 for connection points that coincide
-RESTRAINT = 0.1  # weight of staying where PORMAKE put things: keeps flexible nets from folding up
-ITERATIONS = 40
-CONVERGED = 1e-3  # Å or rad, largest movement in an iteration
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A bond between two placed blocks. `point` and `anchor` are atom indices within the block."""
+    """A bond between two bodies: X_first = X_second + image."""
 
-    blocks: tuple[int, int]  # slots of the net
-    points: tuple[int, int]
-    anchors: tuple[int, int]
-    image: np.ndarray  # [3] whole cells to add to the second block
+    bodies: tuple[int, int]
+    points: tuple[int, int]  # connection point of each
+    image: np.ndarray  # [3] whole cells to add to the second body
 
 
 def find_joints(built: Any, placed: list[Any], cell: np.ndarray) -> list[Joint]:
-    """The joints of a PORMAKE framework, each with its connection points and periodic image.
+    """The joints of a PORMAKE framework; bodies are counted over the slots that hold a block.
 
     PORMAKE lists bonds between anchors last, one for every pair of fused connection points; which points those
     were, and across which cell boundary, follows from where they lie.
     """
+    blocks = [block for block in placed if block is not None]
     place, ends = [], defaultdict(list)
-    for slot, block in enumerate(placed):
-        if block is None:
-            continue
-        place += [(slot, int(atom)) for atom in np.flatnonzero(block.atoms.numbers > 0)]
-        for point, anchors in zip(block.connection_point_indices, anchor_atoms(block), strict=True):
-            ends[slot, anchors[0]].append(int(point))
+    for body, block in enumerate(blocks):
+        place += [(body, int(atom)) for atom in np.flatnonzero(block.atoms.numbers > 0)]
+        for point, anchors in enumerate(anchor_atoms(block)):
+            ends[body, anchors[0]].append(point)
+    points = [block.connection_points for block in blocks]
     n_joints = sum(map(len, ends.values())) // 2
     inverse = np.linalg.inv(cell)
     joints = []
     for first, second in np.asarray(built.bonds)[-n_joints:].tolist():
-        (slot_a, anchor_a), (slot_b, anchor_b) = place[first], place[second]
+        (body_a, anchor_a), (body_b, anchor_b) = place[first], place[second]
         options = []
-        for point_a in ends[slot_a, anchor_a]:
-            for point_b in ends[slot_b, anchor_b]:
-                if (slot_a, point_a) != (slot_b, point_b):
-                    gap = placed[slot_a].atoms.positions[point_a] - placed[slot_b].atoms.positions[point_b]
-                    image = np.round(gap @ inverse)
+        for point_a in ends[body_a, anchor_a]:
+            for point_b in ends[body_b, anchor_b]:
+                if (body_a, point_a) != (body_b, point_b):
+                    gap = points[body_a][point_a] - points[body_b][point_b]
+                    image = np.round(gap @ inverse).astype(int)
                     options.append((float(np.linalg.norm(gap - image @ cell)), point_a, point_b, image))
         _, point_a, point_b, image = min(options, key=lambda option: option[:3])
-        ends[slot_a, anchor_a].remove(point_a)
-        ends[slot_b, anchor_b].remove(point_b)
-        joints.append(Joint((slot_a, slot_b), (point_a, point_b), (anchor_a, anchor_b), image))
+        ends[body_a, anchor_a].remove(point_a)
+        ends[body_b, anchor_b].remove(point_b)
+        joints.append(Joint((body_a, body_b), (point_a, point_b), image))
     return joints
 
 
-def close_joints(placed: list[Any], cell: np.ndarray, joints: list[Joint]) -> tuple[np.ndarray, float]:
-    """Move blocks (in place) and cell so that connection points coincide and bonds point at each other.
+def joint_gaps(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[Joint]) -> np.ndarray:
+    """[J] Å, distances between the two connection points of each joint; 0 when it is shut."""
+    a = np.array([bodies[joint.bodies[0]].points[joint.points[0]] for joint in joints])
+    b = np.array([bodies[joint.bodies[1]].points[joint.points[1]] for joint in joints])
+    return np.asarray(np.linalg.norm(a - b - np.array([joint.image for joint in joints]) @ cell, axis=1))
 
-    Damped Gauss-Newton (Levenberg 1944; Marquardt 1963) over three translations and three rotations a block
-    and nine numbers of the cell, restrained to the geometry it starts from.
 
-    Returns:
-        the new cell [3, 3] and the largest distance (Å) left between two points that should coincide.
+class JointEquations:
+    """What closed joints ask of bodies and cell, as residuals and their derivatives.
+
+    For each joint: X_a - X_b - image, and `STRAIGHTNESS` times the anchor of a against where the anchor of b,
+    prolonged through X_b, wants it.
     """
-    slots = [slot for slot, block in enumerate(placed) if block is not None]
-    column = {slot: 6 * k for k, slot in enumerate(slots)}
-    moved = np.zeros(6 * len(slots) + 9)  # sum of all steps: Å and rad of each block, Å of the cell
-    damping = 1e-2
-    residuals, jacobian = _linearise(placed, cell, joints, column)
-    cost = residuals @ residuals
-    for _ in range(ITERATIONS):
-        normal = jacobian.T @ jacobian
-        normal[np.diag_indices_from(normal)] += RESTRAINT**2 + damping
-        step = np.linalg.solve(normal, -jacobian.T @ residuals - RESTRAINT**2 * moved)
-        before = [placed[slot].atoms.positions.copy() for slot in slots]  # ASE assigns in place
-        for slot in slots:
-            _move(placed[slot], step[column[slot] : column[slot] + 6])
-        trial_cell = cell + step[-9:].reshape(3, 3)
-        trial, trial_jacobian = _linearise(placed, trial_cell, joints, column)
-        trial_cost = trial @ trial + RESTRAINT**2 * ((moved + step) @ (moved + step))
-        if trial_cost < cost:
-            cell, moved, residuals, jacobian, cost = trial_cell, moved + step, trial, trial_jacobian, trial_cost
-            damping /= 5
-            if np.abs(step).max() < CONVERGED:
-                break
-        else:
-            for slot, positions in zip(slots, before, strict=True):
-                placed[slot].atoms.positions = positions
-            damping *= 10
-            if damping > 1e6:
-                break
-    return cell, float(np.linalg.norm(residuals.reshape(-1, 2, 3)[:, 0], axis=1).max())
+
+    def __init__(self, bodies: Sequence[Body], joints: Sequence[Joint]) -> None:
+        first = np.concatenate([[0], np.cumsum([len(body.points) for body in bodies])])
+        self.body = np.array([joint.bodies for joint in joints])  # [J, 2]
+        self.point = first[self.body] + np.array([joint.points for joint in joints])  # [J, 2] of all points
+        self.image = np.array([joint.image for joint in joints], float)  # [J, 3]
+        self.ratio = self._ratios(bodies)
+
+    def _ratios(self, bodies: Sequence[Body]) -> np.ndarray:
+        bonds = np.concatenate([np.linalg.norm(body.points - body.atoms[body.anchors], axis=1) for body in bodies])
+        return np.asarray(bonds[self.point[:, 0]] / bonds[self.point[:, 1]])[:, None]
+
+    def linearised(
+        self, points: np.ndarray, anchors: np.ndarray, centres: np.ndarray, cell: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals [6 J] and derivatives [6 J, 6 bodies + 9] by shifts (Å), turns (rad) and the cell's vectors.
+
+        Args:
+            points: [P, 3] Å, connection points of all bodies in turn.
+            anchors: [P, 3] Å, the atom of each.
+            centres: [bodies, 3] Å, about which bodies turn.
+            cell: [3, 3] Å.
+        """
+        a, b = self.point.T
+        shift = self.image @ cell
+        prolonged = points[b] + self.ratio * (points[b] - anchors[b])
+        pairs = ((points[a], points[b], 1.0), (anchors[a], prolonged, STRAIGHTNESS))
+        count = len(a)
+        rows = np.arange(count)
+        residuals = np.zeros((count, 2, 3))
+        jacobian = np.zeros((count, 2, 3, 6 * len(centres) + 9))
+        for kind, (mine, theirs, weight) in enumerate(pairs):
+            residuals[:, kind] = weight * (mine - theirs - shift)
+            for side, place, sign in ((0, mine, weight), (1, theirs, -weight)):
+                body = self.body[:, side]
+                turning = sign * cross_matrices(centres[body] - place)
+                for axis in range(3):
+                    jacobian[rows, kind, axis, 6 * body + axis] += sign
+                    for turn in range(3):
+                        jacobian[rows, kind, axis, 6 * body + 3 + turn] += turning[:, axis, turn]
+            for vector in range(3):
+                for axis in range(3):
+                    jacobian[:, kind, axis, -9 + 3 * vector + axis] = -weight * self.image[:, vector]
+        return residuals.ravel(), jacobian.reshape(6 * count, -1)
 
 
-def _linearise(
-    placed: list[Any], cell: np.ndarray, joints: list[Joint], column: dict[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals [6 J] and their derivatives [6 J, 6 blocks + 9].
-
-    For each joint: X_a - X_b, and the anchor of a against where the anchor of b, prolonged through X_b, wants it.
-    """
-    residuals = np.zeros((len(joints), 2, 3))
-    jacobian = np.zeros((len(joints), 2, 3, 6 * len(column) + 9))
-    for k, joint in enumerate(joints):
-        a, b = (placed[slot].atoms.positions for slot in joint.blocks)
-        (point_a, point_b), (anchor_a, anchor_b) = joint.points, joint.anchors
-        shift = joint.image @ cell
-        ratio = np.linalg.norm(a[anchor_a] - a[point_a]) / np.linalg.norm(b[anchor_b] - b[point_b])
-        prolonged = b[point_b] + ratio * (b[point_b] - b[anchor_b])
-        pairs = ((a[point_a], b[point_b], 1.0), (a[anchor_a], prolonged, STRAIGHTNESS))
-        for row, (mine, theirs, weight) in enumerate(pairs):
-            residuals[k, row] = weight * (mine - theirs - shift)
-            for slot, point, sign in ((joint.blocks[0], mine, weight), (joint.blocks[1], theirs, -weight)):
-                start = column[slot]
-                jacobian[k, row, :, start : start + 3] += sign * np.eye(3)
-                jacobian[k, row, :, start + 3 : start + 6] += sign * _cross(placed[slot].centroid - point)
-            for axis in range(3):
-                cells = slice(jacobian.shape[-1] - 9 + 3 * axis, jacobian.shape[-1] - 6 + 3 * axis)
-                jacobian[k, row, :, cells] -= weight * joint.image[axis] * np.eye(3)
-    return residuals.ravel(), jacobian.reshape(residuals.size, -1)
-
-
-def _cross(v: np.ndarray) -> np.ndarray:
-    """Matrix M with M @ w = v x w; a point at arm r moves by w x r = (-r) x w under a small rotation w."""
-    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
-
-
-def _move(block: Any, step: np.ndarray) -> None:
-    """Translate a block by step[:3] Å and turn it by the rotation vector step[3:] about its centre."""
-    centre = block.centroid
-    rotation = Rotation.from_rotvec(step[3:]).as_matrix()
-    block.atoms.positions = (block.atoms.positions - centre) @ rotation.T + centre + step[:3]
+def cross_matrices(v: np.ndarray) -> np.ndarray:
+    """[n, 3, 3] matrices M with M @ w = v x w; a point at arm r moves by w x r = (-r) x w under a small turn w."""
+    matrices = np.zeros((len(v), 3, 3))
+    matrices[:, 0, 1], matrices[:, 0, 2] = -v[:, 2], v[:, 1]
+    matrices[:, 1, 0], matrices[:, 1, 2] = v[:, 2], -v[:, 0]
+    matrices[:, 2, 0], matrices[:, 2, 1] = -v[:, 1], v[:, 0]
+    return matrices

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gen.sorbents.assembly import _overlap, _rotate
+from gen.sorbents.bodies import body_of, transformed
 from gen.sorbents.build_catalog import RMSD_LIMIT, fit_rmsd
 from gen.sorbents.catalog import load_catalog
-from gen.sorbents.joints import close_joints, find_joints
+from gen.sorbents.joints import find_joints
 from gen.sorbents.library import (
     anchor_atoms,
     block_metals,
@@ -21,6 +21,8 @@ from gen.sorbents.library import (
     pormake,
 )
 from gen.sorbents.scaling import NetScaler
+from gen.sorbents.settling import close_joints
+from gen.sorbents.torsions import _overlap, _rotate
 from potentials.errors import InputError
 
 OCTAHEDRON = np.concatenate([np.eye(3), -np.eye(3)])
@@ -120,15 +122,15 @@ def test_open_joints_close():
     joints = find_joints(built, placed, cell)
     assert len(joints) == 6
     rng = np.random.default_rng(0)
-    for block in placed:
+    bodies = [body_of(block, block.name) for block in placed]
+    for k, body in enumerate(bodies):
         turn = Rotation.from_rotvec(rng.normal(0, 0.05, 3)).as_matrix()
-        block.atoms.positions = (block.atoms.positions - block.centroid) @ turn.T + block.centroid
-        block.atoms.positions += rng.normal(0, 0.1, 3)
-    closed, gap = close_joints(placed, cell * 1.04, joints)
+        bodies[k] = transformed(body, turn, body.centre + rng.normal(0, 0.1, 3))
+    bodies, closed, gap = close_joints(bodies, cell * 1.04, joints)
     assert gap < 0.05
     assert abs(np.linalg.det(closed)) == pytest.approx(abs(np.linalg.det(cell)), rel=0.02)
     for joint in joints:
-        ends = [placed[slot].atoms.positions[atom] for slot, atom in zip(joint.blocks, joint.anchors, strict=True)]
+        ends = [bodies[k].atoms[bodies[k].anchors[point]] for k, point in zip(joint.bodies, joint.points, strict=True)]
         assert np.linalg.norm(ends[0] - ends[1] - joint.image @ closed) == pytest.approx(1.52, abs=0.05)
 
 

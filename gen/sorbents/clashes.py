@@ -1,0 +1,94 @@
+"""Atoms of different blocks that come too close, and the equations that push them apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import vesin
+from ase.data import covalent_radii
+
+from gen.sorbents.bodies import Body
+from gen.sorbents.joints import Joint, cross_matrices
+
+CONTACT = 0.9  # Å beyond the sum of covalent radii: C...C 2.42, C...H 1.97, H...H 1.52
+PUSH = 0.5  # weight of an Å of overlap, against 1 for an Å of open joint
+MARGIN = 0.7  # Å by which pairs may come nearer before the list of pairs has to be made anew
+
+
+class Clashes:
+    """Pairs of atoms of different bodies within reach, those that a joint puts next to each other left out."""
+
+    def __init__(self, bodies: Sequence[Body], joints: Sequence[Joint]) -> None:
+        self.owner = np.concatenate([np.full(len(body.numbers), k) for k, body in enumerate(bodies)])
+        self.radii = covalent_radii[np.concatenate([body.numbers for body in bodies])]
+        self.bonded = _bonded(bodies, joints)
+        self.pairs = np.zeros((0, 2), int)
+        self.images = np.zeros((0, 3))
+
+    def find(self, atoms: np.ndarray, cell: np.ndarray) -> None:
+        """List the pairs that are or may come into contact.
+
+        Args:
+            atoms: [n, 3] Å, those of all bodies in turn.
+            cell: [3, 3] Å.
+        """
+        cutoff = 2 * self.radii.max() + CONTACT + MARGIN
+        finder = vesin.NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
+        i, j, images, distances = finder.compute(points=atoms, box=cell, periodic=True, quantities="ijSd")
+        i, j, images = i.astype(int), j.astype(int), images.astype(int)
+        near = distances < self.radii[i] + self.radii[j] + CONTACT + MARGIN
+        near &= (self.owner[i] != self.owner[j]) | (images != 0).any(axis=1)
+        i, j, images = i[near], j[near], images[near]
+        free = [
+            (a, b, *image) not in self.bonded
+            for a, b, image in zip(i.tolist(), j.tolist(), images.tolist(), strict=True)
+        ]
+        keep = np.array(free, bool)
+        self.pairs = np.stack([i[keep], j[keep]], axis=1)
+        self.images = images[keep].astype(float)
+
+    def shortfalls(self, atoms: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """[pairs] Å by which each pair of the list is closer than in contact; 0 beyond."""
+        i, j = self.pairs.T
+        distances = np.linalg.norm(atoms[j] - atoms[i] + self.images @ cell, axis=1)
+        return np.asarray(np.maximum(self.radii[i] + self.radii[j] + CONTACT - distances, 0.0))
+
+    def linearised(self, atoms: np.ndarray, centres: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`PUSH` times the shortfall [c] of every pair that is too close, and derivatives [c, 6 bodies + 9]."""
+        short = self.shortfalls(atoms, cell)
+        close = np.flatnonzero(short > 0)
+        i, j = self.pairs[close].T
+        vectors = atoms[j] - atoms[i] + self.images[close] @ cell
+        units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+        rows = np.arange(len(close))
+        jacobian = np.zeros((len(close), 6 * len(centres) + 9))
+        for atom, sign in ((j, -PUSH), (i, PUSH)):  # further apart, smaller shortfall
+            body = self.owner[atom]
+            turning = np.einsum("na,nab->nb", units, cross_matrices(centres[body] - atoms[atom]))
+            for axis in range(3):
+                jacobian[rows, 6 * body + axis] += sign * units[:, axis]
+                jacobian[rows, 6 * body + 3 + axis] += sign * turning[:, axis]
+        for vector in range(3):
+            columns = slice(jacobian.shape[1] - 9 + 3 * vector, jacobian.shape[1] - 6 + 3 * vector)
+            jacobian[:, columns] = -PUSH * self.images[close, vector, None] * units
+        return PUSH * short[close], jacobian
+
+
+def _bonded(bodies: Sequence[Body], joints: Sequence[Joint]) -> set[tuple[int, ...]]:
+    """(i, j, image of j) of atoms that a joint puts one or two bonds apart, both ways round."""
+    first = np.concatenate([[0], np.cumsum([len(body.numbers) for body in bodies])])
+    around: list[dict[int, list[int]]] = []
+    for body in bodies:
+        partners: dict[int, list[int]] = {}
+        for a, b in body.bonds.tolist():
+            partners.setdefault(a, []).append(b)
+            partners.setdefault(b, []).append(a)
+        around.append(partners)
+    found: set[tuple[int, ...]] = set()
+    for joint in joints:
+        (p, q), image = joint.bodies, joint.image.astype(int).tolist()
+        a, b = (int(bodies[k].anchors[point]) for k, point in zip(joint.bodies, joint.points, strict=True))
+        close = [(a, b)] + [(x, b) for x in around[p].get(a, [])] + [(a, y) for y in around[q].get(b, [])]
+        for x, y in close:
+            found.add((int(first[p] + x), int(first[q] + y), *image))
+            found.add((int(first[q] + y), int(first[p] + x), *(-n for n in image)))
+    return found
