@@ -1,4 +1,4 @@
-"""`sorbus train crystals|potential|charges`: train a model from a YAML configuration."""
+"""`sorbus train crystals|sorbents|potential|charges`: train a model from a YAML configuration."""
 
 import argparse
 from collections.abc import Iterator
@@ -19,15 +19,16 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verb_parser(
         verbs,
         "train",
-        "Train the crystal generator, an interatomic potential or the charge network.",
+        "Train the crystal or the sorbent generator, an interatomic potential or the charge network.",
         [
             "sorbus train crystals configs/train/crystals.yaml train.lr=5e-4",
             "sorbus train potential configs/train/potential.yaml data.train=frames.extxyz",
         ],
     )
-    kinds = parser.add_subparsers(dest="kind", metavar="crystals|potential|charges", required=True)
+    kinds = parser.add_subparsers(dest="kind", metavar="crystals|sorbents|potential|charges", required=True)
     for kind, summary in (
         ("crystals", "Train the crystal diffusion model."),
+        ("sorbents", "Train the diffusion model of frameworks as building blocks."),
         ("potential", "Train the equivariant interatomic potential on an extxyz file."),
         ("charges", "Train the network that gives frameworks their partial charges."),
     ):
@@ -55,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.kind == "crystals":
         return _train_crystals(arguments, path)
+    if arguments.kind == "sorbents":
+        return _train_sorbents(arguments, path)
     if arguments.kind == "charges":
         return _train_charges(arguments, path)
     return _train_potential(arguments, path)
@@ -81,6 +84,19 @@ def _train_crystals(arguments: argparse.Namespace, path: str) -> int:
     with _tracker(arguments, config, config.out) as tracker:
         command = " ".join(["sorbus train crystals", *arguments.inputs])
         folder = train_crystals(config, resume=not arguments.fresh, tracker=tracker, command=command)
+    print(f"model in {folder}")
+    return 0
+
+
+def _train_sorbents(arguments: argparse.Namespace, path: str) -> int:
+    from gen.sorbents.bead_training import BeadTrainingConfig, train_sorbents
+
+    config, _ = resolve_config(BeadTrainingConfig, arguments, path)
+    if arguments.print_config:
+        return print_config(config)
+    with _tracker(arguments, config, config.out) as tracker:
+        command = " ".join(["sorbus train sorbents", *arguments.inputs])
+        folder = train_sorbents(config, resume=not arguments.fresh, tracker=tracker, command=command)
     print(f"model in {folder}")
     return 0
 
