@@ -138,7 +138,7 @@ def _property_values(given: Mapping[str, Any], properties: Sequence[PropertySpec
             continue
         if key not in known:
             _refuse_key(str(key), known)
-        values[key] = _value(known[key], value)
+        values[key] = property_value(known[key], value)
     return values
 
 
@@ -153,7 +153,12 @@ def _refuse_key(key: str, known: Mapping[str, PropertySpec]) -> None:
     )
 
 
-def _value(spec: PropertySpec, value: Any) -> float:
+def property_value(spec: PropertySpec, value: Any) -> float:
+    """A value of a property as a user gave it, checked against what the network saw.
+
+    Raises:
+        InputError: not a number, or far outside.
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -222,6 +222,8 @@ class _Run:
     def reveal(self, tokens: Tensor, logits: Tensor, t_next: float) -> Tensor:
         """Draw the species due by `t_next`."""
         mask, temperature, bounds = self.plan.process.mask, self.config.temperature, self.plan.bounds
+        if not bool((tokens == mask).any()):
+            return tokens
         if bounds is not None:
             leader = self.frames.leader
             return reveal_within(tokens, logits, self.order, t_next, mask, temperature, self.choice, bounds, leader)
