@@ -8,6 +8,7 @@ import importlib.metadata
 VERBS = {
     "discover": "discover",
     "generate": "generate",
+    "dataset": "dataset",
     "train": "train",
     "finetune": "finetune",
     "evaluate": "evaluate",

@@ -1,0 +1,1 @@
+"""Training sets for the sorbent generator: assembled frameworks as beads, checked, labelled, deduplicated."""

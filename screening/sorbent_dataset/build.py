@@ -1,0 +1,90 @@
+"""Make the records of a range of indices, in parallel, and go on where a run was cut off."""
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from potentials.errors import SorbusError
+from screening.progress import Progress
+from screening.sorbent_dataset.draws import Draws
+from screening.sorbent_dataset.parts import append, open_part, parts_folder
+from screening.sorbent_dataset.rows import make_record
+from screening.sorbent_dataset.settings import SorbentDatasetSettings, recipe_hash
+
+_draws: Draws | None = None  # of this process
+_settings: SorbentDatasetSettings | None = None
+
+
+def build_part(settings: SorbentDatasetSettings, progress: bool = False) -> Path:
+    """Append the missing records of `start` to `start + count` to their part file.
+
+    Several processes may work at once, each with a `start` of its own. Records are in the order they were
+    finished; the content of each depends on its index alone.
+
+    Raises:
+        InputError: the part belongs to other settings or another process.
+        SorbusError: a worker process died.
+    """
+    path = parts_folder(settings.out) / f"rows_{settings.start:08d}.jsonl"
+    stream, done = open_part(path, recipe_hash(settings))
+    limit = time.monotonic() + 60.0 * settings.max_minutes if settings.max_minutes else None
+    todo = [i for i in range(settings.start, settings.start + settings.count) if i not in done]
+    bar = Progress(progress)
+    with stream:
+        bar.begin("frameworks", settings.count, settings.count - len(todo), 0)
+        finished, lost = settings.count - len(todo), 0
+        for record in _records(_until(todo, limit), settings):
+            append(stream, record)
+            finished += 1
+            lost += not record["kept"]
+            bar.update(finished, lost, settings.workers)
+        bar.end(f"in {path}")
+    return path
+
+
+def _until(indices: list[int], limit: float | None) -> Iterator[int]:
+    """Indices as long as the time allows."""
+    return itertools.takewhile(lambda _: limit is None or time.monotonic() < limit, indices)
+
+
+def _records(indices: Iterator[int], settings: SorbentDatasetSettings) -> Iterator[dict[str, Any]]:
+    if settings.workers == 1:
+        draws = Draws(settings.draw, settings.seed)
+        yield from (make_record(index, draws, settings) for index in indices)
+        return
+    # Fresh interpreters: compiled codes do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.workers, context, _prepare, (settings,)) as pool:
+        try:
+            yield from _spread(pool, indices, 3 * settings.workers)
+        except BrokenProcessPool as error:
+            raise SorbusError("a worker process died (out of memory?): run again with fewer workers") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _spread(pool: ProcessPoolExecutor, indices: Iterable[int], ahead: int) -> Iterator[dict[str, Any]]:
+    """Records as they are finished, never more than `ahead` indices in flight."""
+    source, running = iter(indices), set[Future[dict[str, Any]]]()
+    while True:
+        running |= {pool.submit(_work, index) for index in itertools.islice(source, ahead - len(running))}
+        if not running:
+            return
+        finished, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in finished)
+
+
+def _prepare(settings: SorbentDatasetSettings) -> None:
+    global _draws, _settings
+    _draws, _settings = Draws(settings.draw, settings.seed), settings
+
+
+def _work(index: int) -> dict[str, Any]:
+    assert _draws is not None
+    assert _settings is not None
+    return make_record(index, _draws, _settings)
