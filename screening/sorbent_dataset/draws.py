@@ -57,9 +57,8 @@ class Draws:
         """Nets with a framework within the limits, and how likely each is."""
         catalog = self.catalog if held else self._seen
         allowed = set(self.settings.nets or catalog.nets)
-        small = tuple(
-            n for n in allowed if n in catalog.nets and bead_count(catalog.nets[n]) <= self.settings.max_beads
-        )
+        limit = self.settings.max_beads
+        small = tuple(name for name, net in catalog.nets.items() if name in allowed and bead_count(net) <= limit)
         names = RecipeSampler(catalog, self._choice(small, cof, large)).nets if small else ()
         return names, net_weights(names, self.settings.common_share)
 

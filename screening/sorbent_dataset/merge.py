@@ -97,7 +97,7 @@ def drop_duplicates(records: Sequence[dict[str, Any]]) -> tuple[list[dict[str, A
 def cap_shares(
     records: Sequence[dict[str, Any]], max_net_share: float, max_block_share: float
 ) -> tuple[list[dict[str, Any]], int]:
-    """Rows, in order, as long as neither their net nor one of their blocks has used up its share; and the rest's number.
+    """Rows, in order, whose net and blocks have not used up their share yet, and the number of the others.
 
     Shares are of the rows given, so the shares of what is left are a little larger.
     """
