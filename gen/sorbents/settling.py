@@ -20,6 +20,7 @@ from gen.sorbents.torsions import is_straight, turn_linkers
 RESTRAINT = 0.1  # weight of staying where things were: keeps flexible nets from folding up
 ITERATIONS = 40
 CONVERGED = 1e-3  # Å or rad, largest movement in an iteration
+MIN_HEIGHT = 2.0  # Å between opposite faces of a cell; neighbour lists of flatter ones grow without bound
 LARGEST_STEP = 1.0  # Å or rad; the pair list and the linearisation hold that far
 
 
@@ -37,6 +38,13 @@ def settle(
     straight = [k for k, body in enumerate(moved) if len(body.points) == 2 and is_straight(body)]
     moved = turn_linkers(moved, straight, cell)
     return close_joints(moved, cell, joints, clear=True, restraint=restraint, iterations=iterations)
+
+
+def cell_height(cell: np.ndarray) -> float:
+    """Å, the smallest distance between opposite faces of a cell [3, 3]; 0 for a flat one."""
+    volume = abs(float(np.linalg.det(cell)))
+    faces = [np.linalg.norm(np.cross(cell[i - 2], cell[i - 1])) for i in range(3)]
+    return volume / max(max(faces), 1e-9)
 
 
 def close_joints(
@@ -77,6 +85,11 @@ def close_joints(
         step = np.linalg.solve(normal, -jacobian.T @ residuals - restraint**2 * moved)
         step *= min(1.0, LARGEST_STEP / max(float(np.abs(step).max()), 1e-12))
         trial = state.moved(step)
+        if cell_height(trial.cell) < MIN_HEIGHT:
+            damping *= 10
+            if damping > 1e6:
+                break
+            continue
         trial_residuals, trial_jacobian = _linearised(trial, equations, clashes)
         trial_cost = trial_residuals @ trial_residuals + restraint**2 * ((moved + step) @ (moved + step))
         if trial_cost < cost:

@@ -1,0 +1,125 @@
+"""From generated beads to atoms: which beads are linked, how blocks are turned, where they end up.
+
+The beads give the net: every edge bead joins two nodes (`connectivity.py`). The directions to its edges turn a block
+(`orientation.py`), linkers lie along their edges, and all blocks and the cell then move until the joints are shut and
+nothing overlaps (`settling.py`). Deterministic: no random number is drawn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Structure
+from scipy.spatial.transform import Rotation
+
+from gen.sorbents.assembly import beads_of
+from gen.sorbents.beads import DIRECT, EDGE, Beads, Links
+from gen.sorbents.bodies import AssemblyError, Body, library_body, structure_of, transformed
+from gen.sorbents.connectivity import connect, neighbour_vectors
+from gen.sorbents.joints import Joint
+from gen.sorbents.net_identity import identify
+from gen.sorbents.orientation import orientations
+from gen.sorbents.settling import MIN_HEIGHT, cell_height, close_joints, settle
+from gen.sorbents.torsions import turn_linkers
+from potentials.gate import geometry_fault
+
+__all__ = ["AssemblyError", "BeadFramework", "assemble_beads"]
+
+MAX_GAP = 0.4  # Å between two connection points that should coincide
+SHUT = 0.1  # Å; joints closer than this are closed
+ROUNDS = 4  # of closing joints: a generated cell may be some per cent off
+
+
+@dataclass(frozen=True)
+class BeadFramework:
+    """An assembled framework."""
+
+    structure: Structure
+    beads: Beads  # where its blocks ended up
+    links: Links
+    net: str  # RCSR symbol, or a hash that names the net
+    key: str  # net and blocks, as `Recipe.key` where the net is known
+    gap: float  # Å, largest distance left between two connection points that should coincide
+    notes: tuple[str, ...]  # what was decided on the way, in words
+
+
+def assemble_beads(beads: Beads) -> BeadFramework:
+    """Atoms of generated beads.
+
+    Raises:
+        AssemblyError: the cell is not sound, the beads cannot be linked, or the joints do not close; the reason in
+            one sentence.
+        InputError: a bead names a block the library does not have.
+    """
+    _check(beads)
+    links = connect(beads)
+    bodies, joints, notes = _placed(beads, links)
+    cell = beads.lattice
+    for _ in range(ROUNDS):  # each is restrained to where the one before ended
+        bodies, cell, gap = close_joints(bodies, cell, joints)
+        if gap < SHUT:
+            break
+    bodies = turn_linkers(bodies, [k for k, body in enumerate(bodies) if len(body.points) == EDGE], cell)
+    bodies, cell, gap = settle(bodies, cell, joints)
+    if gap > MAX_GAP:
+        raise AssemblyError(f"the blocks do not close: a joint stays {gap:.2f} Å open, above {MAX_GAP} Å")
+    structure = structure_of(bodies, cell)
+    fault = geometry_fault(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
+    if fault:
+        raise AssemblyError(fault)
+    placed, placed_links = beads_of(bodies, cell, joints, structure.lattice.matrix)
+    net, key = identify(beads, links)
+    return BeadFramework(structure, placed, placed_links, net, key, gap, tuple(notes))
+
+
+def _check(beads: Beads) -> None:
+    """The beads can be worked with at all."""
+    if not (np.isfinite(beads.lattice).all() and np.isfinite(beads.frac).all()):
+        raise AssemblyError("a bead or the cell is not a finite number")
+    height = cell_height(beads.lattice)
+    if height < MIN_HEIGHT:
+        raise AssemblyError(f"the generated cell is {height:.2f} Å high, below {MIN_HEIGHT} Å")
+    for name, connections in zip(beads.blocks, beads.connections, strict=True):
+        own = EDGE if name == DIRECT else len(library_body(name).points)
+        if own != connections:
+            raise AssemblyError(f"block {name} has {own} connection points where {connections} are asked for")
+
+
+def _placed(beads: Beads, links: Links) -> tuple[list[Body], list[Joint], list[str]]:
+    """Bodies at the places the beads give, and the joints between them."""
+    bodies: list[Body] = []
+    row: dict[int, int] = {}  # bead -> body
+    at: dict[tuple[int, int], int] = {}  # link, end -> connection point of the node there
+    notes = []
+    for node, (slots, vectors) in sorted(neighbour_vectors(beads, links).items()):
+        body = library_body(beads.blocks[node])
+        best = orientations(body, vectors, limit=1)[0]
+        if np.linalg.det(best.turn) < 0:
+            notes.append(f"block {body.name} of bead {node} is the mirror image of the library's")
+        row[node] = len(bodies)
+        bodies.append(transformed(body, best.turn, beads.frac[node] @ beads.lattice))
+        at |= {(int(k), int(end)): int(point) for (k, end), point in zip(slots, best.order, strict=True)}
+    joints: list[Joint] = []
+    for k, (edge, nodes, images) in enumerate(zip(links.bead, links.nodes, links.images, strict=True)):
+        first, second = (row[int(node)] for node in nodes)
+        points = at[k, 0], at[k, 1]
+        if beads.blocks[edge] == DIRECT:
+            joints.append(Joint((first, second), points, images[1] - images[0]))
+            continue
+        ends = [
+            bodies[b].points[p] + image @ beads.lattice
+            for b, p, image in zip((first, second), points, images, strict=True)
+        ]
+        linker = len(bodies)
+        bodies.append(_laid(library_body(beads.blocks[edge]), ends[0], ends[1]))
+        joints += [Joint((linker, b), (end, points[end]), images[end]) for end, b in enumerate((first, second))]
+    return bodies, joints, notes
+
+
+def _laid(linker: Body, start: np.ndarray, end: np.ndarray) -> Body:
+    """The linker half way between two points [3] Å, its axis along the line from one to the other."""
+    own = linker.points[1] - linker.points[0]
+    span = end - start
+    if np.linalg.norm(span) < 1e-6:
+        span = own
+    turn, _ = Rotation.align_vectors([span / np.linalg.norm(span)], [own / np.linalg.norm(own)])
+    return transformed(linker, turn.as_matrix(), 0.5 * (start + end))
