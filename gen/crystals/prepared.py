@@ -42,7 +42,7 @@ def write_prepared(path: str | Path, cells: Iterable[PreparedCell]) -> Path:
     Raises:
         InputError: the file cannot be written.
     """
-    lines = [json.dumps(_to_json(cell), separators=(",", ":")) for cell in cells]
+    lines = [json.dumps(to_json(cell), separators=(",", ":")) for cell in cells]
     return write_atomic(path, gzip.compress("\n".join([*lines, ""]).encode(), mtime=0))
 
 
@@ -58,7 +58,7 @@ def read_prepared(path: str | Path) -> Iterator[PreparedCell]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                yield _from_json(json.loads(line), f"{path}, line {number}")
+                yield from_json(json.loads(line), f"{path}, line {number}")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a table of training cells ({error}): make it anew") from None
 
@@ -67,7 +67,7 @@ def table_sha256(cells: Iterable[PreparedCell]) -> str:
     """Hash of the cells' contents."""
     digest = hashlib.sha256()
     for cell in cells:
-        digest.update(json.dumps(_to_json(cell), separators=(",", ":")).encode())
+        digest.update(json.dumps(to_json(cell), separators=(",", ":")).encode())
     return digest.hexdigest()
 
 
@@ -76,7 +76,8 @@ def counts_of(cells: Iterable[PreparedCell]) -> dict[str, int]:
     return dict(collections.Counter(cell.split for cell in cells))
 
 
-def _to_json(cell: PreparedCell) -> dict[str, Any]:
+def to_json(cell: PreparedCell) -> dict[str, Any]:
+    """Plain numbers."""
     return {
         "name": cell.name,
         "split": cell.split,
@@ -87,7 +88,12 @@ def _to_json(cell: PreparedCell) -> dict[str, Any]:
     }
 
 
-def _from_json(value: dict[str, Any], where: str) -> PreparedCell:
+def from_json(value: dict[str, Any], where: str) -> PreparedCell:
+    """Inverse of `to_json`, in the Niggli cell; `where` is named in the error.
+
+    Raises:
+        InputError: not a cell.
+    """
     numbers = np.asarray(value["numbers"], dtype=np.int64)
     frac = np.asarray(value["frac"], dtype=float).reshape(-1, 3)
     lattice = np.asarray(value["lattice"], dtype=float).reshape(3, 3)

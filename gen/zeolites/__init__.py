@@ -1,0 +1,1 @@
+"""Silica zeolites: nets to frameworks, their topology, a geometric relaxation, generation and decoration."""

@@ -1,0 +1,214 @@
+"""New silica frameworks: drawn by the crystal diffusion model, then bonded and relaxed.
+
+A size and a space group are drawn as the training cells have them, the crystal core generates SiO2 under both, and the
+raw cell becomes a framework: each oxygen is assigned two silicons and each silicon four oxygens at the least sum of
+squared distances, and distance least squares moves atoms and cell to where those bonds want them. What does not come
+out as a regular framework is refused, with a reason.
+"""
+
+import collections
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pymatgen.core import Structure
+
+from gen.crystals.batches import generator_for
+from gen.crystals.checkpoint import CrystalModel
+from gen.crystals.conditions import parse_conditions
+from gen.crystals.generation import generate_crystals
+from gen.crystals.sampling import SamplingConfig
+from gen.evaluation.reference import Fingerprint, Reference
+from gen.zeolites.bonding import assigned_framework, bonded_framework
+from gen.zeolites.framework import Framework
+from gen.zeolites.geometry import Relaxed, relax_geometry
+from gen.zeolites.topology import double_edges, parts_and_dimension
+from potentials.errors import GeometryError, InputError
+
+COMPOSITION = "SiO2"
+TRIES = 12  # space groups tried before a sample goes without
+MAX_STRAIN = 0.5  # eV per silicon that the least squares may leave; quartz has 0.01, coesite's net 0.3
+SYMMETRIC = 0.7  # share of samples generated in a space group
+
+
+@dataclass(frozen=True)
+class SilicaSample:
+    """One generated framework, or why there is none."""
+
+    index: int
+    raw: Structure | None  # as the diffusion model made it
+    raw_fault: str | None  # what is wrong with its bonds as they are; None when every Si has four O, every O two Si
+    space_group: int | None  # asked for
+    framework: Framework | None  # bonded and relaxed
+    fault: str | None  # why there is no framework
+    misfit: float | None = None  # Å, root mean square of the bonds about 1.61 Å
+    strain: float | None = None  # eV per silicon left by the least squares
+    moved: float | None = None  # Å, root mean square displacement from the raw sample, beyond what the cell did
+
+
+def generate_silica(
+    model: CrystalModel,
+    reference: Reference,
+    indices: Sequence[int],
+    seed: int,
+    conditions: Mapping[str, Any] | None = None,
+    config: SamplingConfig | None = None,
+    *,
+    symmetric: float = SYMMETRIC,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> list[SilicaSample]:
+    """Generate one framework for each index, in order.
+
+    Sample i depends on (seed, i), the conditions and the settings alone.
+
+    Args:
+        reference: fingerprints of the training cells, from which sizes and space groups are drawn.
+        conditions: `num_atoms` or `space_group` where they are wanted; the composition is SiO2.
+        config: sampler settings.
+        symmetric: share of samples that are generated in a space group, exactly.
+
+    Raises:
+        InputError: conditions the model cannot meet.
+    """
+    given = {**(conditions or {}), "composition": COMPOSITION}
+    asked = {index: _draw(model, reference, seed, index, given, symmetric) for index in indices}
+    groups: dict[tuple, list[int]] = collections.defaultdict(list)
+    for index, wanted in asked.items():
+        groups[tuple(sorted((key, str(value)) for key, value in wanted.items()))].append(index)
+    raw: dict[int, Structure | None] = {}
+    for members in groups.values():
+        wanted = asked[members[0]]
+        for made in generate_crystals(model, members, seed, wanted, config, batch_size=batch_size, progress=progress):
+            raw[made.index] = made.structure
+    return bonded_samples([(index, raw[index], asked[index].get("space_group")) for index in indices])
+
+
+def bonded_samples(raw: Sequence[tuple[int, Structure | None, int | None]]) -> list[SilicaSample]:
+    """Assign bonds to raw structures, relax, test; (index, structure, space group asked for) of each."""
+    assigned: dict[int, Framework] = {}
+    faults: dict[int, str] = {}
+    for index, structure, _ in raw:
+        if structure is None:
+            faults[index] = "the generator made no structure"
+            continue
+        try:
+            assigned[index] = assigned_framework(structure)
+        except GeometryError as error:
+            faults[index] = str(error)
+            continue
+        if fault := net_fault(assigned[index]):
+            faults[index] = fault
+    waiting = [index for index, _, _ in raw if index not in faults]
+    results = dict(zip(waiting, relax_geometry([assigned[index] for index in waiting]), strict=True))
+    samples = []
+    for index, structure, group in raw:
+        raw_fault = _raw_fault(structure)
+        if index not in results:
+            samples.append(SilicaSample(index, structure, raw_fault, group, None, faults[index]))
+            continue
+        result = results[index]
+        fault = geometry_fault(result)
+        samples.append(
+            SilicaSample(
+                index,
+                structure,
+                raw_fault,
+                group,
+                None if fault else result.framework.folded(),
+                fault,
+                result.misfit,
+                result.strain,
+                displacement(assigned[index], result.framework),
+            )
+        )
+    return samples
+
+
+def net_fault(framework: Framework) -> str | None:
+    """Why a net is no zeolite's: tetrahedra that share an edge, more than one part, or no three dimensions."""
+    pairs, cells = framework.edges()
+    if doubled := double_edges(pairs, cells):
+        return f"{doubled} pairs of tetrahedra share an edge"
+    loops = (pairs[:, 0] == pairs[:, 1]) & (cells == 0).all(1)
+    if loops.any():
+        return "an oxygen is bonded twice to one silicon"
+    parts, dimension = parts_and_dimension(pairs, cells, framework.n_silicon)
+    if dimension < 3:
+        return f"its bonds run on in {dimension} dimensions, below 3"
+    if parts > 1:
+        return f"it falls into {parts} frameworks that no bond joins"
+    return None
+
+
+def geometry_fault(result: Relaxed) -> str | None:
+    """Why a relaxed framework is no silica: strained, or its distances show other bonds than it was given."""
+    if not result.strain <= MAX_STRAIN:
+        return f"strained: {result.strain:.2f} eV per silicon, above {MAX_STRAIN}"
+    folded = result.framework.folded()
+    try:
+        seen = bonded_framework(folded.to_structure())
+    except GeometryError as error:
+        return str(error)
+    return None if seen.same_bonds(folded) else "its distances show other bonds than it was given"
+
+
+def displacement(before: Framework, after: Framework) -> float:
+    """Root mean square displacement in Å of atoms listed alike, beyond what the cell did and a common shift."""
+    moved = (after.frac - before.frac) @ after.lattice
+    return float(np.sqrt(((moved - moved.mean(0)) ** 2).sum(1).mean()))
+
+
+def _raw_fault(structure: Structure | None) -> str | None:
+    if structure is None:
+        return "the generator made no structure"
+    try:
+        return net_fault(bonded_framework(structure))
+    except GeometryError as error:
+        return str(error)
+
+
+def _draw(
+    model: CrystalModel, reference: Reference, seed: int, index: int, given: Mapping[str, Any], symmetric: float
+) -> dict[str, Any]:
+    """Conditions of one sample: its size and, for a share of them, its space group, as training cells have them."""
+    cells = _cells(reference, given)
+    generator = generator_for(seed, "silica", index)
+    wanted = dict(given)
+    if "space_group" in given:
+        return {**wanted, "num_atoms": given.get("num_atoms", cells[_pick(cells, generator)].n_atoms)}
+    first = cells[_pick(cells, generator)]
+    wanted["num_atoms"] = first.n_atoms
+    if float(torch.rand(1, generator=generator)) >= symmetric:
+        return wanted
+    alike = [cell.space_group for cell in cells if cell.n_atoms == first.n_atoms and cell.space_group > 1]
+    order = [alike[k] for k in torch.randperm(len(alike), generator=generator).tolist()]
+    for group in list(dict.fromkeys(order))[:TRIES]:
+        if _possible(model, {**wanted, "space_group": group}):
+            return {**wanted, "space_group": group}
+    return wanted
+
+
+def _cells(reference: Reference, given: Mapping[str, Any]) -> list[Fingerprint]:
+    cells = [cell for cells in reference.training.values() for cell in cells]
+    if given.get("num_atoms") is not None:
+        try:
+            count = int(given["num_atoms"])
+        except (TypeError, ValueError):
+            raise InputError(f"num_atoms = {given['num_atoms']!r} is not a whole number: write it as 36") from None
+        cells = [cell for cell in cells if cell.n_atoms == count] or [Fingerprint(count, 1, 0.0)]
+    return cells
+
+
+def _pick(cells: Sequence[Fingerprint], generator: torch.Generator) -> int:
+    return int(torch.randint(len(cells), (1,), generator=generator))
+
+
+def _possible(model: CrystalModel, asked: Mapping[str, Any]) -> bool:
+    try:
+        parse_conditions(asked, model.elements, model.atom_counts, model.formula_units, model.properties)
+    except InputError:
+        return False
+    return True
