@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Mapping
 
 from pymatgen.core import Structure
 
@@ -12,6 +13,7 @@ from screening.pores import measure_pores
 from screening.sorbent_dataset.settings import LabelSettings
 
 GAS = "CO2"
+LEAST_LOG_HENRY = -8.0  # log10 of mol/(kg Pa): a hundredth of a gas in empty space; lower, the gas does not fit
 
 
 def label(
@@ -53,3 +55,8 @@ def label(
 def in_share(key: str, share: float) -> bool:
     """Whether a row is among the labelled share: a larger share only adds rows."""
     return int(hashlib.sha256(f"label {key}".encode()).hexdigest()[:12], 16) < share * 16**12
+
+
+def sound_labels(labels: Mapping[str, float]) -> dict[str, float]:
+    """Labels without the Henry coefficient of a framework CO2 does not fit in: its logarithm says nothing."""
+    return {name: value for name, value in labels.items() if name != "log10_co2_henry" or value >= LEAST_LOG_HENRY}

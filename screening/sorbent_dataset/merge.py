@@ -17,6 +17,7 @@ from gen.sorbents.beads import DIRECT
 from gen.sorbents.library import pormake_version
 from potentials.errors import InputError
 from potentials.files import write_atomic
+from screening.sorbent_dataset.labels import sound_labels
 from screening.sorbent_dataset.parts import parts_folder, read_part
 from screening.sorbent_dataset.settings import SorbentDatasetSettings, recipe_hash
 
@@ -38,10 +39,12 @@ def merge_parts(settings: SorbentDatasetSettings) -> dict[str, Any]:
         raise InputError(f"{parts_folder(settings.out)} holds no parts: make some with `sorbus dataset mofs`")
     kept = sorted((record for record in records.values() if record["kept"]), key=lambda record: _order(record["key"]))
     unique, same_recipe, same_content = drop_duplicates(kept)
+    for record in unique:
+        record["row"]["labels"] = sound_labels(record["row"]["labels"])
     rows, capped = cap_shares(unique, settings.max_net_share, settings.max_block_share)
     lines = "".join(json.dumps(record["row"], separators=(",", ":")) + "\n" for record in rows).encode()
     out = Path(settings.out)
-    write_atomic(out, _gzip(lines) if out.suffix == ".gz" else lines)
+    write_atomic(out, gzipped(lines) if out.suffix == ".gz" else lines)
     lost = Counter(record["check"] for record in records.values() if not record["kept"])
     lost |= {"duplicate recipe": same_recipe, "duplicate framework": same_content, "net or block too common": capped}
     summary = {
@@ -150,7 +153,7 @@ def _kind(note: str) -> str:
     return "".join("#" if char.isdigit() else char for char in note)[:120]
 
 
-def _gzip(data: bytes) -> bytes:
+def gzipped(data: bytes) -> bytes:
     """Compressed without a time stamp: equal rows give equal files."""
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:

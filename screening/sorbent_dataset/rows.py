@@ -1,17 +1,18 @@
 """From an index to a row of the training set, or the reason why there is none."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from pymatgen.core import Structure
 
 from gen.sorbents.assembly import AssemblyError, Framework, assemble
-from gen.sorbents.beads import BeadRow
+from gen.sorbents.beads import BeadRow, held_out
 from gen.sorbents.recipe import Recipe
 from potentials.gate import geometry_fault
 from screening.candidate import Candidate
 from screening.matching import formula_key, network_hash
-from screening.sorbent_dataset.draws import Draws, is_held
+from screening.sorbent_dataset.draws import Draws
 from screening.sorbent_dataset.labels import label
 from screening.sorbent_dataset.settings import SorbentDatasetSettings
 from screening.validity import BALANCE, ValiditySettings, analyse, evaluate_validity, validity_tests
@@ -64,10 +65,15 @@ def bead_row(recipe: Recipe, framework: Framework, labels: dict[str, float]) -> 
 
 
 def split_of(recipe: Recipe) -> str:
+    """`split_of_parts` of a recipe."""
+    return split_of_parts([recipe.net, *recipe.nodes, *(edge for edge in recipe.edges if edge)], recipe.key)
+
+
+def split_of_parts(names: Iterable[str], key: str) -> str:
     """`held` with a held-out net or block; else `validation` for one key in twenty, by hash; else `train`."""
-    if is_held(recipe):
+    if any(held_out(name) for name in names):
         return "held"
-    return "validation" if int(hashlib.sha256(recipe.key.encode()).hexdigest(), 16) % VALIDATION == 0 else "train"
+    return "validation" if int(hashlib.sha256(key.encode()).hexdigest(), 16) % VALIDATION == 0 else "train"
 
 
 def failed_check(structure: Structure, settings: ValiditySettings) -> str:

@@ -44,8 +44,8 @@ class SorbentDatasetSettings(Config):
     draw: DrawSettings = DrawSettings()
     validity: ValiditySettings = ValiditySettings(unbalanced="reject")
     labels: LabelSettings = LabelSettings()
-    max_net_share: float = pydantic.Field(default=0.04, gt=0, le=1)  # of the merged rows that have one net
-    max_block_share: float = pydantic.Field(default=0.05, gt=0, le=1)  # of the merged rows that have one block
+    max_net_share: float = pydantic.Field(default=0.06, gt=0, le=1)  # of the merged rows that have one net
+    max_block_share: float = pydantic.Field(default=0.15, gt=0, le=1)  # of the merged rows that have one block
 
 
 def recipe_hash(settings: SorbentDatasetSettings) -> str:
