@@ -101,6 +101,7 @@ EVALUATORS: Mapping[str, Evaluator] = {
             "dear",
             needs=("torch", "chgnet"),
         ),
+        Evaluator("silica", "screening.silica:evaluate_silica", "screening.silica:SilicaSettings", "cheap"),
         Evaluator(
             "water_stability",
             "screening.water_stability:evaluate_water_stability",

@@ -89,10 +89,11 @@ class ProcessConfig(Config):
 
 
 class TrainConfig(Config):
-    """Optimiser and run length."""
+    """Optimiser and run length; minutes, where given, replace epochs, and the learning rate follows the clock."""
 
     seed: int = 1
     epochs: int = Field(default=80, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)  # of training, over all resumptions
     batch_size: int = Field(default=64, ge=1)  # structures an update, in groups of equal atom count
     groups: int = Field(default=2, ge=1)  # equal-count groups an update
     lr: float = Field(default=1e-3, gt=0)

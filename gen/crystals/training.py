@@ -24,6 +24,7 @@ from potentials.config import Config, dump_yaml
 from potentials.files import sha256_json, write_atomic
 
 CHANNELS = ("coordinates", "lattice", "species")
+ENDLESS = 10**9  # updates, where minutes are the budget
 
 
 class Tracker(Protocol):
@@ -45,7 +46,8 @@ def train_crystals(
     """Train, checkpointing to `config.out`; returns that folder, which then holds a model to sample from.
 
     Every random number is a function of (seed, epoch, update), so a killed and resumed run gives the weights of
-    an uninterrupted one, bit for bit on the CPU. A longer run may be had by resuming with more `train.epochs`.
+    an uninterrupted one, bit for bit on the CPU. A longer run may be had by resuming with more `train.epochs`. With
+    `train.max_minutes` the learning rate follows the clock, so that the run ends in time but not always alike.
 
     Args:
         resume: continue a run found in the folder; False starts over and discards it.
@@ -78,7 +80,8 @@ def train_crystals(
     write_reference(folder, data)
 
     per_epoch = updates_per_epoch(sizes, options)
-    total = per_epoch * options.epochs
+    budget = 60 * options.max_minutes if options.max_minutes is not None else math.inf
+    total = per_epoch * options.epochs if options.max_minutes is None else ENDLESS
 
     def log(values: dict[str, float]) -> None:
         append_metrics(folder, values, state.step)
@@ -94,7 +97,7 @@ def train_crystals(
             "seed": options.seed,
             "updates": state.step,
             "epochs": round(state.step / per_epoch, 2),
-            "planned_epochs": options.epochs,
+            "planned_epochs": options.epochs if options.max_minutes is None else None,
             "wall_seconds": round(state.seconds),
             "torch": torch.__version__,
             "losses": losses,
@@ -104,7 +107,9 @@ def train_crystals(
         )
 
     def update(batch: Batch) -> dict[str, float]:
-        lr = learning_rate(state.step, total, options)
+        done = state.seconds / budget
+        planned = total if options.max_minutes is None else round(state.step / done) if done > 0 else ENDLESS
+        lr = learning_rate(state.step, planned, options)
         return {"lr": lr, **update_network(state, process, train, batch, options, lr)}
 
     def held_out() -> dict[str, float]:
@@ -122,6 +127,7 @@ def train_crystals(
         log=log,
         validate=held_out if validation else None,
         write=write,
+        max_seconds=budget,
     )
     return folder
 
@@ -235,7 +241,7 @@ def _to(draws: Draws, device: torch.device) -> Draws:
 
 def _fingerprint(config: CrystalTrainingConfig, data: CrystalDataset) -> str:
     """Hash of all that must agree for a run to be resumed; length, logging and place may change."""
-    free = {"epochs", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
+    free = {"epochs", "max_minutes", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
     return sha256_json(
         {
             "network": _set_fields(config.network, {"lattice_outputs": 6}),

@@ -47,7 +47,7 @@ def read_atlas(max_silicon: int | None = None) -> Iterator[tuple[str, Framework 
 def _framework(text: str, max_silicon: int | None) -> Framework | str:
     lengths = [float(x) for x in re.findall(r"^_cell_length_[abc]\s+(\S+)", text, re.M)]
     angles = [float(x) for x in re.findall(r"^_cell_angle_(?:alpha|beta|gamma)\s+(\S+)", text, re.M)]
-    rows = re.findall(r"^\S+\s+(Si|O)\s+(\S+)\s+(\S+)\s+(\S+)", text, re.M)
+    rows = re.findall(r"^\S+[ \t]+(Si|O)[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", text, re.M)
     if len(lengths) != 3 or len(angles) != 3 or not rows:
         return "its file holds no cell or no Si and O"
     lattice = Lattice.from_parameters(*lengths, *angles).matrix
