@@ -56,7 +56,14 @@ class CrystalNetwork(nn.Module):
     polar factor of the lattice). Species index `species` is the mask.
     """
 
-    def __init__(self, config: NetworkConfig, species: int, properties: Sequence[PropertySpec] = ()) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        species: int,
+        properties: Sequence[PropertySpec] = (),
+        more: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """See the class; `more` features of a pair, directions of a pair and features of the cell than crystals have."""
         super().__init__()
         self.config = config
         self.properties = tuple(properties)
@@ -64,13 +71,14 @@ class CrystalNetwork(nn.Module):
         self.embedding: nn.Module = nn.Embedding(species + 1, channels)
         self.crystal_in = nn.Linear(2 * TIME_FREQUENCIES + 6 + 2, channels)
         self.crystal_out = nn.Linear(channels, channels)
-        features = feature_count(config.frequencies, config.radial)
+        more_features, more_directions, more_cell = more
+        features = feature_count(config.frequencies, config.radial) + more_features
         self.layers = nn.ModuleList(EdgeLayer(channels, edge_channels, features) for _ in range(config.layers))
         self.norm = nn.LayerNorm(channels)
         self.species_head: nn.Module = nn.Linear(channels, species)
         self.node_score = nn.Linear(channels, 3, bias=False)
-        self.pair_score = nn.Linear(edge_channels, direction_count(config.frequencies))
-        self.lattice_in = nn.Linear(2 * channels, channels)
+        self.pair_score = nn.Linear(edge_channels, direction_count(config.frequencies) + more_directions)
+        self.lattice_in = nn.Linear(2 * channels + more_cell, channels)
         self.lattice_out = nn.Linear(channels, config.lattice_outputs)
         for head in (self.node_score, self.pair_score, self.lattice_out):
             nn.init.normal_(head.weight, std=1e-2)
@@ -105,14 +113,26 @@ class CrystalNetwork(nn.Module):
         return score, velocity, self.species_head(h)
 
     def geometry(
-        self, h: Tensor, frac: Tensor, components: Tensor, lattice: Tensor, t: Tensor, values: Tensor | None
+        self,
+        h: Tensor,
+        frac: Tensor,
+        components: Tensor,
+        lattice: Tensor,
+        t: Tensor,
+        values: Tensor | None,
+        more: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """All but the species: from embedded atoms h [B, N, C] to the geometry heads and the last h [B, N, C]."""
+        """All but the species: from embedded atoms h [B, N, C] to the geometry heads and the last h [B, N, C].
+
+        `more` are features [B, N, N, F'], directions [B, N, N, 3, D'] and cell features [B, L'] beside the crystals'.
+        """
         config = self.config
         with torch.autocast(frac.device.type, enabled=False):  # distances need every digit
             features, directions, shortest = pair_features(
                 frac, lattice, config.frequencies, config.radial, config.cutoff
             )
+        if more is not None:
+            features, directions = torch.cat([features, more[0]], dim=-1), torch.cat([directions, more[1]], dim=-1)
         near = torch.exp(-((shortest / NEIGHBOUR_RANGE) ** 4)) / NEIGHBOURS
         count = frac.shape[1]
         size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(len(t), 2)
@@ -127,7 +147,7 @@ class CrystalNetwork(nn.Module):
         pulls = (self.pair_score(messages).unsqueeze(3) * directions).sum((2, 4))  # [B, N, 3]
         score = self.node_score(h) + pulls
         score = score - score.mean(1, keepdim=True)
-        pooled = torch.cat([h.mean(1), crystal + shifts[-1]], dim=-1)
+        pooled = torch.cat([h.mean(1), crystal + shifts[-1], *(more[2:] if more is not None else ())], dim=-1)
         velocity = self.lattice_out(functional.silu(self.lattice_in(pooled)))
         return score, velocity, h
 

@@ -69,7 +69,8 @@ def new_bead_model(config: BeadTrainingConfig, data: BeadDataset) -> BeadModel:
     torch.manual_seed(config.train.seed)
     values = torch.cat([group.values for group in data.train.values()])
     specs = fit_specs(data.labels, values) if data.labels else ()
-    network = BeadNetwork(config.network, torch.from_numpy(library.table), library.connections, specs)
+    sizes = torch.from_numpy(library.sizes / LENGTH)
+    network = BeadNetwork(config.network, torch.from_numpy(library.table), library.connections, sizes, specs)
     scale = fit_scale({n: group.lattice for n, group in data.train.items()})
     process = make_process(config.process, scale, mask=len(library.names))
     found = summarise_roles(data, library.connections)
@@ -135,6 +136,7 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
             parse_config(NetworkConfig, description["network"], where),
             torch.zeros_like(tensors["embedding.fingerprints"]),
             connections,
+            torch.zeros_like(tensors["sizes"]),
             tuple(PropertySpec(**spec) for spec in description["properties"]),
         )
         network.load_state_dict(tensors)

@@ -16,6 +16,8 @@ from gen.crystals.config import NetworkConfig
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ScoreNetwork
 from gen.crystals.properties import PropertySpec
+from gen.sorbents.beads import EDGE
+from gen.sorbents.joint_pairs import SHELLS, SPRINGS, VIRIAL, joint_features
 
 MOST_CONNECTIONS = 32  # the library's largest block has 24
 BARRED = -1e4  # logit of a block of another role: no probability, and yet finite, so that guidance may subtract it
@@ -51,6 +53,7 @@ class BeadNetwork(CrystalNetwork):
         config: NetworkConfig,
         fingerprints: Tensor,
         connections: Sequence[int],
+        sizes: Tensor,
         properties: Sequence[PropertySpec] = (),
     ) -> None:
         """See the class.
@@ -58,8 +61,9 @@ class BeadNetwork(CrystalNetwork):
         Args:
             fingerprints: [T, F] standardised.
             connections: of each of the T blocks.
+            sizes: [T] mean distance of a block's connection points from their middle, in units of `LENGTH`.
         """
-        super().__init__(config, len(connections), properties)
+        super().__init__(config, len(connections), properties, more=(SHELLS + SPRINGS, SPRINGS, VIRIAL))
         channels = config.channels
         self.embedding = BlockTable(fingerprints, channels)
         self.species_head = nn.Linear(channels, channels)
@@ -70,6 +74,8 @@ class BeadNetwork(CrystalNetwork):
         nn.init.zeros_(self.repeat.weight)
         self.register_buffer("connections", torch.tensor(connections), persistent=False)
         self.connections: Tensor
+        self.register_buffer("sizes", sizes)
+        self.sizes: Tensor
 
     def forward(
         self,
@@ -98,11 +104,22 @@ class BeadNetwork(CrystalNetwork):
         assert roles is not None  # the argument comes last, so that the call looks as the crystal network's
         blocks, keys, biases = self.embedding()
         h = blocks[tokens] + self.role_embedding(roles)
-        score, velocity, h = self.geometry(h, frac, components, lattice, t, values)
+        with torch.autocast(frac.device.type, enabled=False):
+            shells, springs, virial = joint_features(frac, lattice, self._sizes(tokens, roles), roles == EDGE)
+            pull = springs.square().sum(3).add(1e-6).sqrt()  # how much a joint is off, whatever its direction
+        more = (torch.cat([shells, pull], dim=-1), springs, virial)
+        score, velocity, h = self.geometry(h, frac, components, lattice, t, values, more)
         logits = self.species_head(h) @ keys.T + biases
         logits = logits + self._repeats(h, tokens)
         wrong = roles.unsqueeze(-1) != self.connections
         return score, velocity, logits.masked_fill(wrong, BARRED)
+
+    def _sizes(self, tokens: Tensor, roles: Tensor) -> Tensor:
+        """[B, N] reach of every bead; a hidden one's is the mean over the blocks it may be."""
+        possible = torch.zeros(MOST_CONNECTIONS + 1, dtype=self.sizes.dtype, device=tokens.device)
+        mean = possible.scatter_reduce(0, self.connections, self.sizes, "mean", include_self=False)
+        hidden = tokens == len(self.connections)
+        return torch.where(hidden, mean[roles], self.sizes[tokens.clamp_max(len(self.connections) - 1)])
 
     def _repeats(self, h: Tensor, tokens: Tensor) -> Tensor:
         """[B, N, T] what logits gain for blocks that other beads of the framework are known to hold."""

@@ -37,6 +37,7 @@ class Fingerprints:
     connections: tuple[int, ...]  # of each block; `EDGE` for linkers and `DIRECT`
     features: tuple[str, ...]  # what each column is
     table: np.ndarray  # [blocks, features] float32, zero mean and unit spread over the library, clipped
+    sizes: np.ndarray  # [blocks] float32, Å: mean distance of connection points from their middle
     pormake: str  # version of the library
 
 
@@ -53,6 +54,7 @@ def load_fingerprints() -> Fingerprints:
         connections=tuple(stored["connections"]),
         features=tuple(stored["features"]),
         table=standard.clip(-CLIP, CLIP).astype(np.float32),
+        sizes=table[:, stored["features"].index("radius")].astype(np.float32),
         pormake=stored["pormake"],
     )
 

@@ -21,7 +21,8 @@ def make_network(count: int = len(CONNECTIONS)) -> BeadNetwork:
     """The first `count` blocks of the library; weights do not depend on how many."""
     torch.manual_seed(0)
     table = torch.randn(len(CONNECTIONS), 5, generator=torch.Generator().manual_seed(3))
-    network = BeadNetwork(CONFIG, table[:count], CONNECTIONS[:count], (VOID, PLD)).double().eval()
+    sizes = torch.tensor([0.0, 0.8, 2.0, 1.0, 1.5, 1.4, 2.5])
+    network = BeadNetwork(CONFIG, table[:count], CONNECTIONS[:count], sizes[:count], (VOID, PLD)).double().eval()
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for name, parameter in sorted(network.named_parameters()):
@@ -97,6 +98,7 @@ def test_a_larger_library_changes_nothing_for_the_blocks_there_were(beads):
 def test_a_block_is_its_fingerprint(beads):
     network = make_network()
     network.embedding.fingerprints[1] = network.embedding.fingerprints[0]
+    network.sizes[1] = network.sizes[0]
     tokens = beads["tokens"].clone()
     tokens[0, :2] = torch.tensor([1, 0])
     first, second = network(**beads), network(**{**beads, "tokens": tokens})
