@@ -14,31 +14,29 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "sorbus dataset mofs configs/dataset/mofs.yaml count=200 out=runs/dataset/small.jsonl.gz",
         "sorbus dataset mofs configs/dataset/mofs.yaml start=100000 count=20000   # a second machine, same folder",
         "sorbus dataset mofs configs/dataset/mofs.yaml --merge-only",
+        "sorbus dataset real sample=100   # real frameworks of public pools, cut into blocks",
     ]
     silica = ["sorbus dataset zeolites configs/dataset/zeolites.yaml"]
     parser = verb_parser(verbs, "dataset", "Make a training set: frameworks, or silica nets.", examples + silica)
-    kinds = parser.add_subparsers(dest="kind", metavar="mofs|zeolites", required=True)
+    kinds = parser.add_subparsers(dest="kind", metavar="mofs|real", required=True)
     summary = "Assemble, check, label and deduplicate frameworks for the sorbent generator. Run again to go on."
-    sub = verb_parser(kinds, "mofs", summary, examples)
+    sub = verb_parser(kinds, "mofs", summary, examples[:-1])
     add_config_options(sub, positional="a YAML file")
     sub.add_argument("--merge-only", action="store_true", help="make nothing new, merge the parts that are there")
-    sub.set_defaults(run=run)
-    summary = "Relax silica nets of the RCSR and the IZA atlas, shaken and in supercells. Run again to go on."
-    sub = verb_parser(kinds, "zeolites", summary, silica)
+    sub.set_defaults(run=_run_mofs)
+    summary = "Cut real frameworks into the library's blocks; rows for those that decompose, and the share that does."
+    sub = verb_parser(kinds, "real", summary, examples[-1:])
     add_config_options(sub, positional="a YAML file")
-    sub.set_defaults(run=run_zeolites)
+    sub.set_defaults(run=_run_real)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _run_mofs(arguments: argparse.Namespace) -> int:
     """Make the missing rows of the range, merge all parts, and say what was lost."""
     from screening.sorbent_dataset.build import build_part
     from screening.sorbent_dataset.merge import merge_parts, summary_path
     from screening.sorbent_dataset.settings import SorbentDatasetSettings
 
-    paths, _ = split_inputs(arguments)
-    if len(paths) > 1:
-        raise InputError(f"dataset takes one settings file, not {len(paths)}: {', '.join(paths)}")
-    settings, _ = resolve_config(SorbentDatasetSettings, arguments, paths[0] if paths else None)
+    settings, _ = resolve_config(SorbentDatasetSettings, arguments, _settings_file(arguments))
     if arguments.print_config:
         return print_config(settings)
     if not arguments.merge_only:
@@ -51,18 +49,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_zeolites(arguments: argparse.Namespace) -> int:
-    """Relax the nets that are still missing, write the table, and say what went into it."""
-    from gen.zeolites.dataset import ZeoliteDataConfig, build_zeolite_table
+def _run_real(arguments: argparse.Namespace) -> int:
+    """Decompose a sample of every pool and print what came of it."""
+    from screening.sorbent_dataset.merge import summary_path
+    from screening.sorbent_dataset.real_frameworks import RealSettings, decompose_pools
 
+    settings, _ = resolve_config(RealSettings, arguments, _settings_file(arguments))
+    if arguments.print_config:
+        return print_config(settings)
+    summary = decompose_pools(settings, progress=True)
+    for name, found in summary["sources"].items():
+        print(f"{name}: {found['looked_at']} looked at, {found['decomposed']}, {found['net_known']} with a known net")
+        for reason, number in found["reasons"].items():
+            print(f"  lost {number}: {reason}")
+    print(f"{summary['rows']} rows in {settings.out}, summary in {summary_path(Path(settings.out))}")
+    return 0
+
+
+def _settings_file(arguments: argparse.Namespace) -> str | None:
     paths, _ = split_inputs(arguments)
     if len(paths) > 1:
         raise InputError(f"dataset takes one settings file, not {len(paths)}: {', '.join(paths)}")
-    settings, _ = resolve_config(ZeoliteDataConfig, arguments, paths[0] if paths else None)
-    if arguments.print_config:
-        return print_config(settings)
-    counts = build_zeolite_table(settings, progress=True)
-    for name, number in counts.items():
-        print(f"{name}: {number}")
-    print(f"training cells in {settings.out}")
-    return 0
+    return paths[0] if paths else None

@@ -13,7 +13,9 @@ from screening.pores import measure_pores
 from screening.sorbent_dataset.settings import LabelSettings
 
 GAS = "CO2"
-LEAST_LOG_HENRY = -8.0  # log10 of mol/(kg Pa): a hundredth of a gas in empty space; lower, the gas does not fit
+# log10 of mol/(kg Pa). Below, a gas has a hundredth of the room of empty space: it does not fit. Above, a molecule lies
+# on a charge no Lennard-Jones wall shields (a bare metal): the model fails; strong physisorbents reach 0.01.
+LOG_HENRY_RANGE = (-8.0, 0.0)
 
 
 def label(
@@ -58,5 +60,8 @@ def in_share(key: str, share: float) -> bool:
 
 
 def sound_labels(labels: Mapping[str, float]) -> dict[str, float]:
-    """Labels without the Henry coefficient of a framework CO2 does not fit in: its logarithm says nothing."""
-    return {name: value for name, value in labels.items() if name != "log10_co2_henry" or value >= LEAST_LOG_HENRY}
+    """Labels without Henry coefficient and heat where the coefficient is outside `LOG_HENRY_RANGE`."""
+    low, high = LOG_HENRY_RANGE
+    if low <= labels.get("log10_co2_henry", low) <= high:
+        return dict(labels)
+    return {name: value for name, value in labels.items() if name not in ("log10_co2_henry", "co2_heat")}
