@@ -31,7 +31,7 @@ class DataConfig(Config):
     )
     max_volume_per_atom: float = Field(default=120.0, gt=0)  # Å^3; beyond it lie molecules in boxes
     holdout: float = Field(default=0.05, gt=0, lt=1)  # share of reduced formulas kept for validation
-    table: str | None = None  # cells prepared by another command, taken as they are; nothing above then counts
+    table: str | None = None  # cells prepared by another command, taken as they are; of the above max_atoms counts
     cache: str = "runs/data"
     workers: int = Field(default=2, ge=1)
 

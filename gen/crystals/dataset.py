@@ -145,7 +145,8 @@ def load_dataset(config: DataConfig) -> CrystalDataset:
         InputError: a source file is missing.
     """
     if config.table is not None:
-        return dataset_of_cells(list(read_prepared(config.table)))
+        cells = [cell for cell in read_prepared(config.table) if len(cell.numbers) <= config.max_atoms]
+        return dataset_of_cells(cells)
     names = (*config.sources, *config.exclude_formulas_of)
     key = sha256_json(
         {
