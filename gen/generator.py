@@ -1,8 +1,9 @@
 """The front door of `gen`: load a trained generator by name, sample structures."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pymatgen.core import Structure
 
@@ -15,9 +16,12 @@ from gen.crystals.sampling import SamplingConfig
 from potentials.config import parse_config
 from potentials.errors import InputError
 
+if TYPE_CHECKING:
+    from gen.sorbents.generator import SorbentGenerator
+
 
 class Generator:
-    """A trained crystal generator.
+    """A trained crystal generator; `from_pretrained("sorbents")` gives its sibling for porous frameworks.
 
     >>> Generator.from_pretrained("crystals").sample(4, seed=1, conditions={"chemical_system": "Li-P-S"})
     """
@@ -25,14 +29,31 @@ class Generator:
     def __init__(self, model: CrystalModel) -> None:
         self.model = model
 
+    @overload
     @classmethod
-    def from_pretrained(cls, name: str | Path = "crystals", device: str = "cpu") -> "Generator":
+    def from_pretrained(  # type: ignore[overload-overlap]  # a name is a text, of another generator
+        cls, name: Literal["sorbents"], device: str = "cpu"
+    ) -> "SorbentGenerator": ...
+
+    @overload
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "crystals", device: str = "cpu") -> "Generator": ...
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "crystals", device: str = "cpu") -> Any:
         """Load shipped weights by name, or a checkpoint folder by path.
+
+        A checkpoint of the sorbent generator, by name or by path, gives a `gen.sorbents.generator.SorbentGenerator`.
 
         Raises:
             InputError: no such weights, or a damaged checkpoint.
         """
-        return cls(read_model(find_checkpoint(name), device))
+        folder = find_checkpoint(name)
+        if _kind(folder) == "sorbents":
+            from gen.sorbents.generator import SorbentGenerator
+
+            return SorbentGenerator.from_pretrained(folder, device)
+        return cls(read_model(folder, device))
 
     @property
     def properties(self) -> tuple[PropertySpec, ...]:
@@ -126,3 +147,12 @@ class Generator:
                 )
             structures.append(generation.symmetrize(result.structure, symprec) if symmetrize else result.structure)
         return structures
+
+
+def _kind(folder: Path) -> str:
+    """What a checkpoint says it is; whatever is wrong with it is found when it is read."""
+    try:
+        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(description.get("kind")) if isinstance(description, dict) else ""

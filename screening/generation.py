@@ -21,11 +21,11 @@ SYMPREC = 0.01  # Å; the generator has symmetrised at a wider tolerance already
 class GenerateSettings(Config):
     """What `sorbus generate` needs to know."""
 
-    model: str = "crystals"  # a registered proposer: crystals, template, files
+    model: str = "crystals"  # a registered proposer: crystals, sorbents, template, files
     count: int = Field(16, ge=1)
     seed: int = 0
     steps: int | None = Field(None, ge=1)  # network evaluations; None: the model's default
-    conditions: dict[str, Any] = Field(default_factory=dict)  # see docs/generate.md
+    conditions: dict[str, Any] = Field(default_factory=dict)  # see docs/generate.md and generate_sorbents.md
     settings: dict[str, Any] = Field(default_factory=dict)  # further settings of the chosen model
     out: str = "runs/generate"  # output folder
 
@@ -43,7 +43,8 @@ class Batch:
         One CIF a structure plus `provenance.jsonl`. Crystals are written with their symmetry in the conventional cell,
         and once more as they are: primitive cells atom by atom in `primitive/`, all of them in
         `extxyz/structures.extxyz` and, with their provenance, in `json/structures.json`. Frameworks, and crystals
-        around a fixed part, are written atom by atom (P1) in the cell they have.
+        around a fixed part, are written atom by atom (P1) in the cell they have; generated frameworks in extxyz and
+        JSON too, and their building blocks in `beads/`, from which they can be kept in part or started from.
         """
         folder = Path(folder)
         paths, records, names = [], [], []
@@ -53,23 +54,27 @@ class Batch:
             symmetric = crystals[position] and "fixed" not in structure.properties
             text = structure.to(fmt="cif", symprec=SYMPREC) if symmetric else format_cif(structure)
             paths.append(write_atomic(folder / f"{name}.cif", text))
-            records.append({"file": f"{name}.cif", **structure.properties})
+            record = {"file": f"{name}.cif", **structure.properties}
+            beads = record.pop("beads", None)
+            if beads is not None:
+                paths.append(write_atomic(folder / "beads" / f"{name}.json", json.dumps(beads)))
+            records.append(record)
             names.append(name)
         lines = "\n".join(json.dumps(record, default=str) for record in records)
         paths.append(write_atomic(folder / "provenance.jsonl", lines + "\n"))
         if any(crystals):
-            paths += _write_primitive(folder, self.structures, names, records)
+            for name, structure in zip(names, self.structures, strict=True):
+                paths.append(write_atomic(folder / "primitive" / f"{name}.cif", format_cif(structure, name)))
+        if any("model_sha256" in record for record in records):
+            paths += _write_tables(folder, self.structures, names, records)
         return paths
 
 
-def _write_primitive(
+def _write_tables(
     folder: Path, structures: list[Structure], names: list[str], records: list[dict[str, Any]]
 ) -> list[Path]:
-    """The cells as generated, in three formats."""
-    paths = []
-    for name, structure in zip(names, structures, strict=True):
-        paths.append(write_atomic(folder / "primitive" / f"{name}.cif", format_cif(structure, name)))
-    paths.append(write_structures(folder / "extxyz" / "structures.extxyz", structures, names))
+    """The cells as generated, all in one file, in two formats."""
+    paths = [write_structures(folder / "extxyz" / "structures.extxyz", structures, names)]
     entries = [
         {"name": name, "structure": Structure.from_sites(list(structure)).as_dict(), "provenance": record}
         for name, structure, record in zip(names, structures, records, strict=True)

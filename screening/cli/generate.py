@@ -1,4 +1,4 @@
-"""`sorbus generate`: new crystals from the diffusion model, or sorbents from building blocks."""
+"""`sorbus generate`: new crystals or porous frameworks from the diffusion models, or put together at random."""
 
 import argparse
 from collections import Counter
@@ -23,7 +23,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verb_parser(
         verbs,
         "generate",
-        "Generate new structures: crystals by diffusion, or sorbents from building blocks.",
+        "Generate new structures: crystals by diffusion, sorbents by diffusion of building blocks.",
         [
             "sorbus generate count=16 seed=1",
             "sorbus generate count=8 conditions.chemical_system=Li-P-S out=runs/lps",
@@ -32,7 +32,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "sorbus generate --checkpoint runs/finetune/crystals --condition band_gap=2.0 --guidance 2",
             "sorbus generate --fix host.cif --fix-sites 0,1 --condition num_atoms=7   # complete the rest",
             "sorbus generate --start known.cif --noise 0.3    # variations of a structure",
-            "sorbus generate model=template count=10          # metal-organic frameworks",
+            "sorbus generate model=sorbents count=16 conditions.void_fraction=0.7     # porous frameworks",
+            "sorbus generate model=sorbents --condition net=pcu --condition metals=Zn,Cu",
+            "sorbus generate model=sorbents --fix pcu:N16:E14 --fix-what nodes         # redraw the linkers",
+            "sorbus generate model=template count=10          # frameworks put together at random",
         ],
     )
     add_config_options(parser)
@@ -42,12 +45,19 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         action="append",
         metavar="NAME=VALUE",
         help="num_atoms, chemical_system, composition, required_elements, allowed_elements, excluded_elements, "
-        "space_group, or a property of the checkpoint; may be repeated",
+        "space_group, or a property of the checkpoint; of sorbents: metals, nodes, linkers, net, num_beads, max_atoms, "
+        "void_fraction and others (docs/generate_sorbents.md); may be repeated",
     )
     parser.add_argument("--guidance", metavar="WEIGHT", help="weight of property conditions (1 plain, default 2)")
-    parser.add_argument("--fix", metavar="FILE", help="structure, part of which is kept and completed")
+    parser.add_argument(
+        "--fix", metavar="FILE", help="structure, part of which is kept and completed; of sorbents: beads, or a recipe"
+    )
     parser.add_argument("--fix-sites", metavar="0,1,…", help="its sites to keep, counted from 0 (default all)")
-    parser.add_argument("--fix-what", metavar="LIST", help="species,coordinates,lattice or some of them (default all)")
+    parser.add_argument(
+        "--fix-what",
+        metavar="LIST",
+        help="some of species,coordinates,lattice (default all); of sorbents: nodes,linkers,coordinates,lattice",
+    )
     parser.add_argument("--start", metavar="FILE", help="structure to start from")
     parser.add_argument("--noise", metavar="LEVEL", help="noise level of the start, above 0 up to 1 (default 0.3)")
     parser.add_argument("--species-noise", metavar="SHARE", help="share of its elements drawn again (default 0)")

@@ -1,0 +1,225 @@
+"""From nothing to frameworks: blocks, beads, assembly, what failed and why, drawing again, provenance."""
+
+import collections
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+from tqdm import tqdm
+
+from gen.crystals.gate import cell_heights
+from gen.sorbents.bead_assembly import AssemblyError, BeadFramework, assemble_beads
+from gen.sorbents.bead_model import BeadModel
+from gen.sorbents.beads import BeadRow, Beads, Links
+from gen.sorbents.block_rules import Library
+from gen.sorbents.catalog import load_catalog
+from gen.sorbents.conditions import parse_conditions
+from gen.sorbents.inpainting import MIN_HEIGHT, Fixed, Start, contains, fixed_part, start_part
+from gen.sorbents.sampling import BeadTask, BlockSet, SorbentSampling, draw_blocks, draw_geometry
+from potentials.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5  # when frameworks that cannot be assembled are drawn again
+
+
+@dataclass(frozen=True)
+class GeneratedSorbent:
+    """The outcome for one index."""
+
+    index: int
+    structure: Structure | None  # None when no attempt could be assembled
+    raw: Beads | None  # as the model made them; None when no set of blocks was good
+    beads: Beads | None  # where the blocks ended up when they were assembled
+    links: Links | None  # which of those beads are joined
+    net: str | None  # symbol of the net, or how an unnamed one is told from others
+    key: str | None  # net and blocks in one line
+    fault: str | None  # why there is no structure, its first word naming the kind
+    attempts: int  # whole attempts
+    draws: int  # sets of blocks drawn, over all attempts
+
+
+def generate_sorbents(
+    model: BeadModel,
+    indices: Sequence[int],
+    seed: int,
+    conditions: Mapping[str, Any] | None = None,
+    config: SorbentSampling | None = None,
+    *,
+    batch_size: int = 64,
+    resample_invalid: bool = True,
+    progress: bool = False,
+    fixed: Fixed | None = None,
+    start: Start | None = None,
+) -> list[GeneratedSorbent]:
+    """Generate one framework for each index, in the order given.
+
+    Framework i depends on (seed, i), the conditions and the settings alone, never on the batch it was in (up to
+    rounding). Beads that cannot be assembled, or came out with another net than the one held, are drawn again with
+    `resample_invalid` (at most `MAX_ATTEMPTS` times); without it the outcome of the one attempt is returned, so
+    that the share of frameworks that come out right can be measured. Sets of blocks that cannot work are drawn again
+    before they get a geometry, `config.draws` times in an attempt.
+
+    Args:
+        fixed: part of a framework to keep, see `gen.sorbents.inpainting`.
+        start: a framework to start from instead of noise.
+
+    Raises:
+        InputError: conditions this model cannot meet.
+    """
+    config = config or SorbentSampling()
+    task = make_task(model, conditions, config, fixed, start)
+    record = {
+        "generator": "sorbents",
+        "model_sha256": model.sha256,
+        "seed": seed,
+        "conditions": dict(conditions or {}),
+        "sampling": config.model_dump(mode="json"),
+    }
+    done: dict[int, GeneratedSorbent] = {}
+    spent: collections.Counter[int] = collections.Counter()  # sets drawn for each index
+    faults: collections.Counter[str] = collections.Counter()
+    waiting = list(indices)
+    with tqdm(total=len(waiting), desc="generate", unit="framework", disable=not progress) as bar:
+        for attempt in range(MAX_ATTEMPTS if resample_invalid else 1):
+            again = []
+            for blocks, beads in _beads(model, waiting, attempt, seed, task, config, batch_size):
+                spent[blocks.index] += blocks.draws
+                result = _finish(blocks, beads, record, spent[blocks.index])
+                done[blocks.index] = result
+                if result.fault is not None:
+                    faults[result.fault.split(":")[0]] += 1
+                    if resample_invalid and attempt + 1 < MAX_ATTEMPTS:
+                        again.append(blocks.index)
+                        continue
+                bar.update()
+            waiting = again
+            if not waiting:
+                break
+    if faults:
+        listed = ", ".join(f"{count} {name}" for name, count in faults.most_common())
+        logger.info("%d attempts failed for %d frameworks (%s)", faults.total(), len(indices), listed)
+    return [done[index] for index in indices]
+
+
+def make_task(
+    model: BeadModel,
+    conditions: Mapping[str, Any] | None,
+    config: SorbentSampling,
+    fixed: Fixed | None = None,
+    start: Start | None = None,
+) -> BeadTask:
+    """Check everything asked for, together.
+
+    Raises:
+        InputError: conditions this model cannot meet, or that contradict each other or the given framework.
+    """
+    catalog = load_catalog()
+    library = Library.of(model.vocabulary, model.connections, catalog)
+    given = dict(conditions or {})
+    if fixed is not None and start is not None:
+        raise InputError("fixed and start contradict: keep a part, or start from a whole framework")
+    if config.resample > 1 and fixed is None and given.get("net") is None:
+        raise InputError(f"resample = {config.resample} goes back and forth around a fixed part: give one, or drop it")
+    if fixed is None and start is None:
+        return BeadTask(parse_conditions(given, library, catalog, model.role_sets, model.properties), library)
+    for key in ("net", "num_beads"):
+        if given.get(key) is not None and (key == "net" or fixed is None or fixed.sites is None):
+            raise InputError(f"{key} follows from the framework that is given: drop one of the two")
+    part, roles = start_part(start, model) if start is not None else fixed_part(fixed, model)  # type: ignore[arg-type]
+    atoms = library.atoms[[token for token in part.tokens.tolist() if token >= 0]].sum()
+    given.setdefault("max_atoms", int(max(atoms, 150)))
+    whole = fixed is None or fixed.sites is None
+    sets = {roles: 1} if whole else {s: n for s, n in model.role_sets.items() if contains(s, roles)}
+    if not sets:
+        raise InputError(
+            f"no framework the model was trained on has the {len(roles)} fixed beads among others: keep fewer"
+        )
+    asked = parse_conditions(given, library, catalog, sets, model.properties)
+    hidden = start.block_noise if start is not None else 0.0
+    for token in part.tokens.tolist():
+        if token >= 0 and not asked.allowed[token] and not hidden:
+            raise InputError(f"the given framework holds {library.names[token]}, which a condition excludes: drop one")
+    if start is not None:
+        return BeadTask(asked, library, start=part, start_time=start.noise, block_noise=start.block_noise, roles=roles)
+    return BeadTask(asked, library, known=part, roles=roles)
+
+
+def bead_row(result: GeneratedSorbent) -> BeadRow:
+    """A result as a row on disk, from which it can be kept in part, or started from.
+
+    Raises:
+        InputError: there is no framework.
+    """
+    if result.beads is None or result.links is None:
+        raise InputError(f"framework {result.index} was not built ({result.fault}): nothing to write")
+    return BeadRow(result.key or "", result.net or "", "generated", result.beads, result.links)
+
+
+def _beads(
+    model: BeadModel,
+    indices: Sequence[int],
+    attempt: int,
+    seed: int,
+    task: BeadTask,
+    config: SorbentSampling,
+    batch_size: int,
+) -> list[tuple[BlockSet, Beads | None]]:
+    """One attempt at each index: blocks, and beads where the blocks are good."""
+    sets = draw_blocks(model, [(index, attempt) for index in indices], seed, task, config, batch_size)
+    good = [blocks for blocks in sets if blocks.fault is None]
+    beads = dict(zip((b.index for b in good), draw_geometry(model, good, seed, task, config, batch_size), strict=True))
+    return [(blocks, beads.get(blocks.index)) for blocks in sets]
+
+
+def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], draws: int) -> GeneratedSorbent:
+    """Assemble beads, or say why they cannot be."""
+    result = GeneratedSorbent(
+        blocks.index, None, beads, None, None, None, None, blocks.fault, blocks.attempt + 1, draws
+    )
+    if beads is None:
+        return result
+    if fault := _bead_fault(beads):
+        return dataclasses.replace(result, fault=fault)
+    try:
+        built = assemble_beads(beads)
+    except AssemblyError as error:
+        return dataclasses.replace(result, fault=f"assembly: {error}")
+    result = dataclasses.replace(result, beads=built.beads, links=built.links, net=built.net, key=built.key)
+    if blocks.net is not None and built.net != blocks.net.name:
+        return dataclasses.replace(result, fault=f"net: {built.net} came out where {blocks.net.name} was held")
+    structure = Structure.from_sites(list(built.structure))
+    structure.properties |= {**record, **_made_of(result, built)}
+    return dataclasses.replace(result, structure=structure)
+
+
+def _made_of(result: GeneratedSorbent, built: BeadFramework) -> dict[str, Any]:
+    """What a framework was made of."""
+    assert result.beads is not None
+    catalog = load_catalog()
+    counts = collections.Counter(result.beads.blocks)
+    metals = sorted({m for name in counts if name in catalog.blocks for m in catalog.blocks[name].metals})
+    return {
+        "index": result.index,
+        "attempts": result.attempts,
+        "draws": result.draws,
+        "net": result.net,
+        "recipe": result.key,
+        "blocks": dict(sorted(counts.items())),
+        "metals": metals,
+        "gap_angstrom": round(built.gap, 3),
+        "notes": list(built.notes),
+    }
+
+
+def _bead_fault(beads: Beads) -> str | None:
+    if not (np.isfinite(beads.lattice).all() and np.isfinite(beads.frac).all()):
+        return "non-finite: a coordinate or lattice vector is not a number"
+    height = float(cell_heights(beads.lattice).min())
+    if height < MIN_HEIGHT:
+        return f"flat: cell height {height:.2f} Å is below {MIN_HEIGHT} Å"
+    return None
