@@ -11,9 +11,11 @@ structure, and the weakest bond decides:
   * the same metals with azolate nitrogen (imidazolate, pyrazolate) hold (S. Yuan et al., Adv. Mater. 30, 1704303
     (2018)).
 
-Kinetic protection (bulky or hydrophobic linkers, interpenetration, defects) is not seen, nor is pH. The flag sorts
-candidates for a closer look; it predicts no experiment, and a data-driven model on measured stabilities does better
-where its chemistry is covered (R. Batra et al., Nat. Mach. Intell. 2, 704 (2020)).
+Kinetic protection (bulky or hydrophobic linkers, interpenetration, defects) is not seen, nor is pH. Scored on the test
+part of WS24 (G. Terrones et al., J. Am. Chem. Soc. 146, 20333 (2024)) the flag has no skill: most frameworks reported
+as stable there are divalent carboxylates (`docs/adsorption.md`). It names the weakest bond for a closer look and
+predicts no experiment; models trained on measured stabilities do better where their chemistry is covered (R. Batra et
+al., Nat. Mach. Intell. 2, 704 (2020)).
 """
 
 from collections import Counter
