@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sorbent_samples import random_model
+from structures.bead_samples import random_model
 
 from gen.sorbents.beads import DIRECT, EDGE
 from gen.sorbents.block_rules import Library, Rules, set_fault

@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 import pytest
-from sorbent_samples import cubic_net, diamond_net, random_model
+from structures.bead_samples import cubic_net, diamond_net, random_model
 
 from gen.generator import Generator
 from gen.sorbents import generation

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sorbent_samples import random_model
+from structures.bead_samples import random_model
 
 from gen.proposers import load_proposer
 from gen.sorbents import proposer

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from sorbent_samples import cubic_net, random_model
+from structures.bead_samples import cubic_net, random_model
 
 from gen.sorbents.bead_config import LENGTH
 from gen.sorbents.beads import EDGE
