@@ -24,7 +24,8 @@ RELATIVE = 0.05  # added to both, times the length of the edge: a generated cell
 CANDIDATES = (12, 40, 160)  # pairs kept for each edge; more are let in when fewer have no solution
 REACH = 1.5  # times arm + half a linker, plus 2 Å: how far an end may be from its edge bead
 CELLS = 3  # whole cells searched in each direction at most
-TURNED = 0.5  # RMSD of unit directions above which a node's edges do not suit its block
+TURNED = 0.4  # RMSD of unit directions above which a choice whose edges suit a node's block better is looked for
+TURNED_MAX = 0.75  # and above which they do not suit it at all
 RETRIES = 10
 TIME_LIMIT_S = 2.0  # of one programme; the best choice found by then is taken
 
@@ -51,20 +52,27 @@ def connect(beads: Beads) -> Links:
     ends = sum(beads.connections[node] for node in nodes)
     if ends != 2 * len(edges) or not len(edges):
         raise AssemblyError(f"{len(nodes)} nodes with {ends} connection points cannot share {len(edges)} edges")
-    reason = ""
     everything = _candidates(beads, bodies)
+    reason = "no choice of ends gives every node as many edges as its block has connection points"
     for limit in CANDIDATES:
         pairs = _best(everything, limit)
         cuts: list[np.ndarray] = []
+        usable: list[tuple[float, Links]] = []  # by how badly they suit the blocks
         for _ in range(RETRIES):
             chosen = _solve(pairs, beads, cuts)
             if chosen is None:
-                reason = reason or "no choice of ends gives every node as many edges as its block has connection points"
                 break
             links = Links(pairs.edge[chosen], pairs.nodes[chosen], pairs.images[chosen])
-            cuts, reason = _faults(beads, bodies, links, chosen, cuts)
-            if not reason:
+            worst, fault, wrong = _judged(beads, bodies, links)
+            if fault is None and worst <= TURNED:
                 return links
+            if fault is None:
+                usable.append((worst, links))
+            else:
+                reason = fault
+            cuts += [np.unique(chosen[edges]) for edges in wrong]
+        if usable:
+            return min(usable, key=lambda option: option[0])[1]
         if cuts:
             break  # more candidates of larger misfit would not suit the blocks better
     raise AssemblyError(reason)
@@ -214,28 +222,32 @@ def _solve(pairs: _Pairs, beads: Beads, cuts: list[np.ndarray]) -> np.ndarray | 
     return None if result.x is None else np.flatnonzero(result.x > 0.5)
 
 
-def _faults(
-    beads: Beads, bodies: list[Body | None], links: Links, chosen: np.ndarray, cuts: list[np.ndarray]
-) -> tuple[list[np.ndarray], str]:
-    """Cuts that forbid what is wrong with a choice, added to those there are, and the reason; "" when sound."""
-    nodes = np.flatnonzero(~beads.is_edge)
-    row = {int(node): k for k, node in enumerate(nodes)}
-    ends = np.array([[row[int(node)] for node in pair] for pair in links.nodes])
-    reason = ""
-    more = list(cuts)
+def _judged(beads: Beads, bodies: list[Body | None], links: Links) -> tuple[float, str | None, list[np.ndarray]]:
+    """How well a choice suits the blocks.
+
+    Returns:
+        the largest RMSD of a node's edges against its block; why the choice cannot be taken, or None; and the sets of
+        links to be avoided together, for a better one.
+    """
+    worst, fault = 0.0, None
+    wrong: list[np.ndarray] = []
     for node, (slots, vectors) in neighbour_vectors(beads, links).items():
         body = bodies[node]
         assert body is not None
         rmsd = orientations(body, vectors, limit=1)[0].rmsd
+        worst = max(worst, rmsd)
         if rmsd > TURNED:
-            more.append(np.unique(chosen[slots[:, 0]]))
-            reason = reason or (
+            wrong.append(slots[:, 0])
+        if rmsd > TURNED_MAX:
+            fault = (
                 f"the edges at node bead {node} do not suit its block {beads.blocks[node]}: "
-                f"directions are {rmsd:.2f} off, above {TURNED}"
+                f"directions are {rmsd:.2f} off, above {TURNED_MAX}"
             )
-    if not reason:
-        rank = min(periodicity(ends, links.images[:, 1] - links.images[:, 0], len(nodes)))
-        if rank < 3:
-            more.append(chosen)
-            reason = f"the net runs on in {rank} dimensions, below 3"
-    return more, reason
+    nodes = np.flatnonzero(~beads.is_edge)
+    row = np.full(len(beads.blocks), -1)
+    row[nodes] = np.arange(len(nodes))
+    rank = min(periodicity(row[links.nodes], links.images[:, 1] - links.images[:, 0], len(nodes)))
+    if rank < 3 and fault is None:
+        fault = f"the net runs on in {rank} dimensions, below 3"
+        wrong.append(np.arange(len(links.bead)))
+    return worst, fault, wrong

@@ -15,8 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gen.sorbents.bodies import Body
 
-ARM = 1.0  # weight of the direction from the block's centre to a connection point
-BOND = 0.5  # and of the bond that ends in it: tells apart turns that the arms alone leave equal
+BOND = 0.1  # weight of bonds pointing at neighbours, against 1 for arms: decides between turns the arms leave equal
 EXHAUSTIVE = 4  # connection points up to which every order is tried
 KEPT = 24  # starts that are improved
 ROUNDS = 6
@@ -42,32 +41,31 @@ def orientations(body: Body, directions: np.ndarray, limit: int = 4) -> list[Ori
     Args:
         body: block, anywhere.
         directions: [c, 3] from the block's centre to its neighbours, any length.
+        limit: how many.
     """
     wanted = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    arms, vectors = _vectors(body)
-    proper = _ranked(arms, vectors, wanted, limit)
-    mirrored = _ranked(-arms, -vectors, wanted, limit)
+    arms, bonds = _vectors(body)
+    proper = _ranked(arms, bonds, wanted, limit)
+    mirrored = _ranked(-arms, -bonds, wanted, limit)
     if proper and (not mirrored or mirrored[0].rmsd > proper[0].rmsd - MIRROR_GAIN):
         return proper
     return [Orientation(-found.turn, found.order, found.rmsd) for found in mirrored]
 
 
 def _vectors(body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """Unit directions [c, 3] of the arms, and their sum with those of the bonds that end in the points."""
-    arms = body.points - body.centre
-    arms = arms / np.maximum(np.linalg.norm(arms, axis=1, keepdims=True), 1e-9)
+    """Unit directions [c, 3] from a block's centre to its connection points, and of the bonds that end in those."""
     bonds = body.points - body.atoms[body.anchors]
     bonds = bonds / np.maximum(np.linalg.norm(bonds, axis=1, keepdims=True), 1e-9)
-    return arms, ARM * arms + BOND * bonds
+    arms = body.points - body.centre
+    return arms / np.maximum(np.linalg.norm(arms, axis=1, keepdims=True), 1e-9), bonds
 
 
-def _ranked(arms: np.ndarray, vectors: np.ndarray, wanted: np.ndarray, limit: int) -> list[Orientation]:
-    """Proper rotations alone, ranked by how well `vectors` meet `wanted`."""
+def _ranked(arms: np.ndarray, bonds: np.ndarray, wanted: np.ndarray, limit: int) -> list[Orientation]:
+    """Proper rotations alone, ranked by how well arms, and to a lesser part bonds, meet `wanted`."""
     n = len(wanted)
-    orders = _all_orders(n) if n <= EXHAUSTIVE else _promising_orders(arms, vectors, wanted)
-    turns = kabsch(vectors[orders], wanted)  # [p, 3, 3]
-    turned = np.einsum("pij,pnj->pni", turns, vectors[orders])
-    scores = np.einsum("pni,ni->p", turned, wanted)
+    orders = _all_orders(n) if n <= EXHAUSTIVE else _promising_orders(arms, wanted)
+    turns = kabsch(arms[orders], wanted)  # [p, 3, 3]
+    scores = np.einsum("pij,pnj,ni->p", turns, (arms + BOND * bonds)[orders], wanted)
     found: list[Orientation] = []
     for best in np.argsort(-scores.round(9), kind="stable"):
         if len(found) == limit:
@@ -92,7 +90,7 @@ def _all_orders(n: int) -> np.ndarray:
     return np.array(list(itertools.permutations(range(n))))
 
 
-def _promising_orders(arms: np.ndarray, vectors: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _promising_orders(arms: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Orders [p, c] reached from rotations that bring two arms over two neighbours, each improved to a fixed point."""
     n = len(arms)
     # The pair of arms nearest to a right angle fixes the rotation best.
@@ -101,15 +99,15 @@ def _promising_orders(arms: np.ndarray, vectors: np.ndarray, wanted: np.ndarray)
     ends = np.array([(i, j) for i in range(n) for j in range(n) if i != j])
     frames = _frames(wanted[ends[:, 0]], wanted[ends[:, 1]])
     turns = frames @ np.swapaxes(_frames(arms[[first]], arms[[second]]), 1, 2)
-    nearness = np.einsum("ni,pij,mj->pnm", wanted, turns, vectors)
+    nearness = np.einsum("ni,pij,mj->pnm", wanted, turns, arms)
     promise = nearness.max(axis=2).sum(axis=1) + nearness.max(axis=1).sum(axis=1)
     starts = np.argsort(-promise.round(9), kind="stable")[:KEPT]
     orders = set()
     for scores in nearness[starts]:
         order = linear_sum_assignment(scores, maximize=True)[1]
         for _ in range(ROUNDS):
-            turn = kabsch(vectors[None, order], wanted)[0]
-            better = linear_sum_assignment(wanted @ turn @ vectors.T, maximize=True)[1]
+            turn = kabsch(arms[None, order], wanted)[0]
+            better = linear_sum_assignment(wanted @ turn @ arms.T, maximize=True)[1]
             if np.array_equal(better, order):
                 break
             order = better

@@ -43,7 +43,7 @@ def settle(
 def cell_height(cell: np.ndarray) -> float:
     """Å, the smallest distance between opposite faces of a cell [3, 3]; 0 for a flat one."""
     volume = abs(float(np.linalg.det(cell)))
-    faces = [np.linalg.norm(np.cross(cell[i - 2], cell[i - 1])) for i in range(3)]
+    faces = [float(np.linalg.norm(np.cross(cell[i - 2], cell[i - 1]))) for i in range(3)]
     return volume / max(max(faces), 1e-9)
 
 
