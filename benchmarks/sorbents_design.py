@@ -185,7 +185,8 @@ def _report(arguments: argparse.Namespace) -> None:
         f"UFF + TraPPE, learned charges, relative error {arguments.error:g}, rigid and unrelaxed) of valid frameworks "
         f"({CHECKED}) of at most {SETTINGS['max_atoms']} atoms, seed {arguments.seed}; {arguments.budget} evaluations "
         f"of the Henry coefficient each; learned: asked for {PROPERTY} at the {QUANTILE:.0%} quantile of its "
-        f"{len(trained)} training labels; genetic algorithm over recipes: {POPULATION} parents, {CHILDREN} children, fitness log10 K_H"
+        f"{len(trained)} training labels; genetic algorithm over recipes: {POPULATION} parents, {CHILDREN} children, "
+        "fitness log10 K_H"
     )
     note = (
         f"the learned generator has seen {len(trained)} labels in training, the others none; weights "

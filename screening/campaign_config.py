@@ -68,6 +68,18 @@ class RankingConfig(Config):
     top: int = Field(default=10, gt=0)  # candidates shown and exported
 
 
+class BaselineConfig(Config):
+    """A second proposer to compare with: as many proposals, the same first stages, never ranked with the others."""
+
+    name: str  # of the proposer
+    settings: dict[str, Any] = Field(default_factory=dict)
+    through: str  # name of the last stage its candidates go through; its `keep` does not hold for them
+    by: str  # property compared, as that stage measures it
+    order: Literal["max", "min"] = "max"  # which end is best
+    batch: int = Field(default=1, gt=0)  # as of `ProposerConfig`
+    deadline_s: float = Field(default=120.0, gt=0)  # as of `ProposerConfig`
+
+
 class CampaignConfig(Config):
     """A whole campaign."""
 
@@ -77,6 +89,7 @@ class CampaignConfig(Config):
     proposer: ProposerConfig
     stages: tuple[StageConfig, ...] = Field(min_length=1)
     ranking: RankingConfig
+    baseline: BaselineConfig | None = None  # what the report compares the proposer with
     workers: int | None = Field(default=None, gt=0)  # processes; by default one a core
     max_attempts: int = Field(default=2, gt=0)  # worker deaths after which a candidate is given up
     output: str | None = None  # run folder; by default runs/<name>
@@ -87,15 +100,18 @@ class CampaignConfig(Config):
         for name in names:
             if name == "proposed" or names.count(name) > 1:
                 raise ValueError(f"two stages are called {name!r}: give one a `name` of its own")
+        if self.baseline is not None and self.baseline.through not in names:
+            raise ValueError(f"baseline.through: no stage is called {self.baseline.through!r}: {', '.join(names)}")
         return self
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], begun: int, closed: int) -> list[str]:
     """Keys on which a stored and a new configuration disagree so that finished work would not fit.
 
-    Free to change at any time: `workers`, `output`, `question`, `ranking`, `proposer.batch` (they change no
-    measurement). Stages that have not begun are free altogether, so a campaign can be extended; a begun one may
-    still change who passes (`require`, `keep`) and its `deadline_s`; a closed one is fixed.
+    Free to change at any time: `workers`, `output`, `question`, `ranking`, `baseline`, `proposer.batch` (they change no
+    measurement of the campaign's own; a baseline's store holds its own configuration). Stages that have not begun are
+    free altogether, so a campaign can be extended; a begun one may still change who passes (`require`, `keep`) and its
+    `deadline_s`; a closed one is fixed.
 
     Args:
         old: stored configuration, as plain values.
@@ -111,7 +127,7 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], begun: int, c
             if left.get(key) != right.get(key)]  # fmt: skip
 
 
-_FREE = ("workers", "output", "question", "ranking")
+_FREE = ("workers", "output", "question", "ranking", "baseline")
 
 
 def _fixed_part(config: Mapping[str, Any], begun: int, closed: int) -> dict[str, Any]:

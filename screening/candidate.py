@@ -72,6 +72,29 @@ class Row:
 
 
 @dataclass(frozen=True)
+class ComparedSet:
+    """What became of one proposer's proposals up to a stage."""
+
+    proposer: str
+    proposed: int
+    left: Mapping[str, int]  # candidates still in the funnel after each stage; "built" first
+    values: tuple[float, ...]  # of the compared property, of all the last stage measured
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A campaign's proposer beside a baseline, both through the same stages."""
+
+    through: str  # last stage
+    property: str
+    unit: str
+    order: str  # "max" or "min" is best
+    own: ComparedSet
+    baseline: ComparedSet
+    finished: bool  # whether both are through the last stage
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything a ranking or a report needs from a store, read once; no connection stays open."""
 
@@ -83,6 +106,7 @@ class Snapshot:
     stages: tuple[str, ...]  # in the order they ran; the first is "proposed"
     rows: tuple[Row, ...]  # by index
     wall_seconds: Mapping[str, float] = field(default_factory=dict)  # per stage, summed over candidates
+    comparison: "Comparison | None" = None  # with the proposals of a baseline, where the campaign has one
 
 
 def content_id(structure: Structure) -> str:

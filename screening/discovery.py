@@ -1,9 +1,13 @@
 """From a campaign's configuration to what its owner looks at: ranking, CIFs, report."""
 
+import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gen.proposers import load_proposer
 from potentials.errors import InputError
+from screening.baseline import FOLDER, baseline_campaign, read_comparison
 from screening.campaign import Campaign
 from screening.campaign_config import CampaignConfig
 from screening.candidate import Snapshot
@@ -41,6 +45,9 @@ def discover(
 ) -> Discovery:
     """Run or resume a campaign, then rank its survivors and write the results into its folder.
 
+    Where the configuration names a baseline, its proposals are run afterwards, in the folder `baseline` of the run, and
+    the results are written once more with the comparison.
+
     Args:
         config: the question.
         folder: run folder; by default `config.output`, else `runs/<name>`.
@@ -57,8 +64,17 @@ def discover(
     tracker = make_tracker(
         wandb, project="sorbus", name=config.name, config=config.model_dump(mode="json"), folder=campaign.folder
     )
+    against = baseline_campaign(config)
+    if against is not None:
+        load_proposer(against.proposer.name, against.proposer.settings)  # a mistake in it is told before anything runs
     try:
-        result = write_results(campaign.run(progress=progress, tracker=tracker), campaign.folder)
+        campaign.run(progress=progress, tracker=tracker)
+        result = write_results(read_snapshot(campaign.folder), campaign.folder)
+        if against is not None:
+            if progress:
+                print(f"comparing with {against.proposer.name}, through {against.stages[-1].name}", file=sys.stderr)
+            Campaign(against, campaign.folder / FOLDER).run(progress=progress)
+            result = write_results(read_snapshot(campaign.folder), campaign.folder)
         for entry in result.ranking.entries[: config.ranking.top]:
             tracker.structure(f"candidate/{entry.place:02d}", entry.candidate.structure)
         tracker.html("report", result.folder / "report.html")
@@ -77,7 +93,7 @@ def read_snapshot(folder: str | Path) -> Snapshot:
     if not path.is_file():
         raise InputError(f"no {STORE_NAME} in {folder}: name the folder of a campaign, e.g. runs/co2_flue_gas")
     with Store.open(path) as store:
-        return store.snapshot()
+        return dataclasses.replace(store.snapshot(), comparison=read_comparison(folder, store))
 
 
 def write_results(snapshot: Snapshot, folder: str | Path) -> Discovery:

@@ -341,6 +341,16 @@ class Store:
         """What evaluators found for a candidate, never a laboratory; of a property found twice, the later stage's."""
         return _latest(self._property_rows("WHERE id = ?", identity), self._stage_order()).get(identity, {})
 
+    def losses(self) -> dict[tuple[str, str], int]:
+        """Proposals that left the funnel, by stage and state."""
+        rows = self._rows("SELECT stage, state, count(*) FROM proposal WHERE state != 'active' GROUP BY stage, state")
+        return {(stage, state): count for stage, state, count in rows}
+
+    def stage_values(self, stage: str, name: str) -> dict[str, tuple[float | None, str]]:
+        """What one stage measured of a property, with its unit, by id; later stages do not matter."""
+        rows = self._rows("SELECT id, value, unit FROM property WHERE stage = ? AND name = ?", stage, name)
+        return {identity: (value, unit) for identity, value, unit in rows}
+
     def candidate_values(self, index: int) -> dict[str, Any]:
         """A candidate as plain values for `screening.tasks.decode_candidate`, in its current geometry."""
         ((identity, provenance),) = self._rows("SELECT id, provenance FROM proposal WHERE idx = ?", index)

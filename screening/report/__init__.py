@@ -14,6 +14,7 @@ from potentials.files import write_atomic
 from screening.candidate import Snapshot
 from screening.rank_uncertainty import Distinction, distinguish
 from screening.ranking import Ranking
+from screening.report.comparison import comparison_html
 from screening.report.details import candidates_html
 from screening.report.distinction import distinction_html
 from screening.report.drawing import picture, scene
@@ -52,6 +53,7 @@ def render_report(snapshot: Snapshot, ranking: Ranking, distinction: Distinction
 
     distinction = distinction or distinguish(ranking)
     told_apart = distinction_html(ranking, distinction)
+    compared = comparison_html(snapshot.comparison)
     entries = ranking.entries[:SHOWN]
     scenes = [scene(entry.candidate.structure) for entry in entries[: min(max(ranking.top, 1), DRAWN)]]
     pictures = [
@@ -73,9 +75,11 @@ def render_report(snapshot: Snapshot, ranking: Ranking, distinction: Distinction
             "axis_x": _options(options, x),
             "axis_y": _options(options, y),
             "table": table_html(ranking, entries, distinction),
-            "distinction": f'<section aria-labelledby="distinction"><h2 id="distinction">Which candidates are really '
-            f"distinguishable</h2>{told_apart}</section>"
+            "distinction": _section("distinction", "Which candidates are really distinguishable", told_apart)
             if told_apart
+            else "",
+            "comparison": _section("comparison", f"Against {snapshot.comparison.baseline.proposer}", compared)
+            if snapshot.comparison is not None
             else "",
             "candidates": candidates_html(ranking, entries, pictures, distinction),
             "unranked": unranked_html(ranking),
@@ -87,6 +91,10 @@ def render_report(snapshot: Snapshot, ranking: Ranking, distinction: Distinction
             "js": files.joinpath("page.js").read_text(encoding="utf-8"),
         },
     )
+
+
+def _section(name: str, title: str, inside: str) -> str:
+    return f'<section aria-labelledby="{name}"><h2 id="{name}">{safe(title)}</h2>{inside}</section>'
 
 
 def fill(template: str, values: dict[str, str]) -> str:
