@@ -12,7 +12,9 @@ from potentials.errors import GeometryError
 
 MIN_BOND, MAX_BOND = 1.45, 1.80  # Å; Si-O of silica polymorphs is 1.56 to 1.66 Å
 GAP = 2.1  # Å; an atom between MAX_BOND and this is neither bonded nor apart
-REACH = 3.2  # Å, farthest silicon an oxygen may be assigned to
+REACH = 3.4  # Å, farthest silicon an oxygen may be assigned to
+CUTS = 8  # times an assignment with shared edges is solved again
+PATIENCE_S = 5.0  # seconds for one such solution
 
 
 def silica_arrays(structure: Structure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,28 +69,58 @@ def bonded_framework(structure: Structure) -> Framework:
 def assigned_framework(structure: Structure) -> Framework:
     """The framework whose bonds have the least sum of squared lengths, four to a silicon and two to an oxygen.
 
-    A transportation problem between oxygens and silicons with unit capacities: its linear programme has whole
-    solutions. Nothing is moved.
+    A transportation problem between oxygens and silicons with unit capacities. Where its solution lets two tetrahedra
+    share an edge, those bonds are barred from standing together and it is solved again, as a whole-number programme.
+    Nothing is moved.
 
     Raises:
         GeometryError: not SiO2, or no such assignment within `REACH`.
     """
     lattice, silicon, oxygen = silica_arrays(structure)
     o, s, shifts, lengths = _close_pairs(lattice, oxygen, silicon, REACH)
-    size = len(lengths)
-    links = np.arange(size)
-    incidence = scipy.sparse.coo_matrix(
-        (np.ones(2 * size), (np.concatenate([o, len(oxygen) + s]), np.concatenate([links, links]))),
-        shape=(len(oxygen) + len(silicon), size),
-    )
-    degrees = np.concatenate([np.full(len(oxygen), 2.0), np.full(len(silicon), 4.0)])
-    if size == 0:
+    if len(lengths) == 0:
         raise GeometryError(f"no O lies within {REACH} Å of a Si")
-    solved = scipy.optimize.linprog(lengths**2, A_eq=incidence.tocsr(), b_eq=degrees, bounds=(0, 1), method="highs")
-    if not solved.success:
-        raise GeometryError(f"no choice of bonds within {REACH} Å gives every Si four O and every O two Si")
-    kept = solved.x > 0.5
+    links = np.arange(len(lengths))
+    incidence = scipy.sparse.coo_matrix(
+        (np.ones(2 * len(links)), (np.concatenate([o, len(oxygen) + s]), np.concatenate([links, links]))),
+        shape=(len(oxygen) + len(silicon), len(links)),
+    ).tocsr()
+    degrees = np.concatenate([np.full(len(oxygen), 2.0), np.full(len(silicon), 4.0)])
+    constraints = [scipy.optimize.LinearConstraint(incidence, degrees, degrees)]
+    for _ in range(CUTS):
+        solved = scipy.optimize.milp(
+            lengths**2,
+            integrality=np.ones(len(links)),
+            bounds=scipy.optimize.Bounds(0, 1),
+            constraints=constraints,
+            options={"time_limit": PATIENCE_S, "mip_rel_gap": 1e-3},
+        )
+        if solved.x is None:
+            raise GeometryError(f"no choice of bonds within {REACH} Å gives every Si four O and every O two Si")
+        kept = np.flatnonzero(solved.x > 0.5)
+        shared = _shared_edges(o[kept], s[kept], shifts[kept])
+        if not len(shared):
+            break
+        barred = scipy.sparse.lil_matrix((len(shared), len(links)))
+        for row, four in enumerate(kept[shared]):
+            barred[row, four] = 1.0
+        constraints.append(scipy.optimize.LinearConstraint(barred.tocsr(), -np.inf, 3))
     return _framework(lattice, silicon, oxygen, o[kept], s[kept], shifts[kept])
+
+
+def _shared_edges(o: np.ndarray, s: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """[P, 4] the links of every two oxygens that are bonded to the same two silicons; links sorted by oxygen."""
+    first, second = np.arange(0, len(o), 2), np.arange(1, len(o), 2)
+    seen: dict[tuple[int, ...], int] = {}
+    found = []
+    for a, b in zip(first.tolist(), second.tolist(), strict=True):
+        shift = (shifts[b] - shifts[a]).tolist()
+        key = min((int(s[a]), int(s[b]), *shift), (int(s[b]), int(s[a]), *(-x for x in shift)))
+        if key in seen:
+            found.append([a, b, seen[key], seen[key] + 1])
+        else:
+            seen[key] = a
+    return np.array(found, dtype=int).reshape(-1, 4)
 
 
 def is_sound(framework: Framework) -> bool:

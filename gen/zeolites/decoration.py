@@ -1,0 +1,284 @@
+"""Aluminosilicates from a silica framework: aluminium on some tetrahedra, cations in the pores, neutral as a whole.
+
+Loewenstein's rule (Am. Mineral. 1954, 39, 92): no two aluminiums share an oxygen. It is enforced exactly: the
+tetrahedra are drawn by a whole-number programme with random weights, which either keeps the rule or proves that it
+cannot be kept. The framework's atoms stay where they are; relax afterwards (Al-O is 0.13 Å longer than Si-O).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.optimize
+import scipy.sparse
+from pymatgen.core import Element, Structure
+
+from gen.zeolites.bonding import bonded_framework
+from gen.zeolites.electrostatics import potential_at
+from gen.zeolites.framework import OXYGEN, SILICON, Framework
+from potentials.errors import InputError
+
+ALUMINIUM = 13
+# Formal charge, and the shortest distance to a framework oxygen that is taken, Å: about 0.1 Å below the sum of
+# Shannon's radii (Acta Cryst. A 1976, 32, 751) for six-fold cations and two-fold oxygen.
+CATIONS: dict[str, tuple[int, float]] = {
+    "Li": (1, 1.95),
+    "Na": (1, 2.27),
+    "K": (1, 2.63),
+    "Rb": (1, 2.77),
+    "Cs": (1, 2.92),
+    "Ag": (1, 2.40),
+    "Mg": (2, 1.97),
+    "Ca": (2, 2.25),
+    "Sr": (2, 2.43),
+    "Ba": (2, 2.60),
+}
+# e, of the framework (Jaramillo, Auerbach, J. Phys. Chem. B 1999, 103, 9589): every Al makes its surroundings -1
+Q_SILICON, Q_ALUMINIUM, Q_OXYGEN, Q_BRIDGE = 2.05, 1.75, -1.025, -1.20
+GRID = 0.45  # Å, spacing of the points a cation may take
+TO_TETRAHEDRON = 0.45  # Å a cation keeps farther from Si and Al than from oxygen
+APART = 2.8  # Å between cations at least
+SWEEPS = 6  # over the cations, each moved to its best point given the others
+
+
+@dataclass(frozen=True)
+class Decorated:
+    """An aluminosilicate and how it came to be."""
+
+    structure: Structure  # the framework's sites in their order, then the cations
+    aluminium: int
+    silicon_per_aluminium: float
+    cations: int
+    method: str
+
+
+def decorate(
+    structure: Structure,
+    *,
+    silicon_per_aluminium: float | None = None,
+    aluminium: int | None = None,
+    cation: str = "Na",
+    seed: int = 0,
+    method: Literal["electrostatic", "crystals"] = "electrostatic",
+) -> Decorated:
+    """Put aluminium and charge-balancing cations into a silica framework.
+
+    Args:
+        structure: four-connected SiO2; its cell decides which ratios can be had (take a supercell for fine ones).
+        silicon_per_aluminium: Si/Al wanted, at least 1; the nearest the cell allows is made and reported.
+        aluminium: atoms in the cell instead of a ratio.
+        cation: one of `CATIONS`.
+        seed: decides which tetrahedra, and in which order cations are placed.
+        method: `electrostatic` puts cations where the framework's potential is lowest at contact distance from
+            oxygen; `crystals` lets the general crystal generator paint them in, for cells of at most 20 atoms.
+
+    Raises:
+        InputError: no such cation, a ratio that breaks Loewenstein's rule or neutrality, or no room for the cations.
+        GeometryError: the structure is no four-connected silica.
+    """
+    if cation not in CATIONS:
+        raise InputError(f"no cation {cation!r}: choose one of {', '.join(CATIONS)}")
+    framework = bonded_framework(structure)
+    count = _aluminium_count(framework.n_silicon, silicon_per_aluminium, aluminium)
+    charge = CATIONS[cation][0]
+    if count % charge:
+        raise InputError(
+            f"{count} Al in the cell cannot be balanced by {cation}{charge}+: ask for a multiple of {charge}, "
+            "or take a supercell"
+        )
+    chosen = choose_aluminium(framework, count, seed)
+    silicon_sites = np.flatnonzero(np.array(structure.atomic_numbers) == SILICON)
+    host = structure.copy()
+    for site in silicon_sites[chosen]:
+        host.replace(int(site), "Al")
+    needed = count // charge
+    if method == "crystals":
+        points = _painted(host, cation, needed, seed)
+    else:
+        points = _electrostatic(framework, chosen, cation, needed, seed)
+    for point in points:
+        host.append(cation, point)
+    if fault := neutrality_fault(host):
+        raise InputError(f"the decorated cell is not neutral: {fault}")
+    ratio = (framework.n_silicon - count) / count if count else float("inf")
+    return Decorated(host, count, ratio, needed, method)
+
+
+def choose_aluminium(framework: Framework, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` silicons to replace, sorted, no two of which share an oxygen; a function of the seed.
+
+    Maximises the sum of random weights over all independent sets of that size (branch and bound, HiGHS).
+
+    Raises:
+        InputError: there is no such set.
+    """
+    total = framework.n_silicon
+    random = np.random.default_rng(seed)
+    pairs = np.unique(np.sort(framework.silicon, axis=1), axis=0)
+    # a tetrahedron bonded to its own image cannot be aluminium in this cell
+    looped = np.zeros(total, dtype=bool)
+    looped[pairs[pairs[:, 0] == pairs[:, 1], 0]] = True
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    rows = np.repeat(np.arange(len(pairs)), 2)
+    neighbours = scipy.sparse.coo_matrix((np.ones(2 * len(pairs)), (rows, pairs.ravel())), shape=(len(pairs), total))
+    solved = scipy.optimize.milp(
+        -random.uniform(0.5, 1.0, total),
+        integrality=np.ones(total),
+        bounds=scipy.optimize.Bounds(0, np.where(looped, 0, 1)),
+        constraints=[
+            scipy.optimize.LinearConstraint(neighbours.tocsr(), -np.inf, 1),
+            scipy.optimize.LinearConstraint(np.ones((1, total)), count, count),
+        ],
+    )
+    if not solved.success:
+        raise InputError(
+            f"{count} of {total} tetrahedra cannot be aluminium without an Al-O-Al bridge (Loewenstein's rule): "
+            "ask for fewer, or take a supercell"
+        )
+    return np.flatnonzero(solved.x > 0.5)
+
+
+def loewenstein_fault(structure: Structure) -> str | None:
+    """An oxygen between two aluminiums, or None; the framework may hold Si, Al and O beside cations."""
+    silica = _as_silica(structure)
+    framework = bonded_framework(silica) if len(silica) else None
+    if framework is None:
+        return None
+    tetrahedra = [site for site in structure if site.specie.Z in (SILICON, ALUMINIUM)]
+    aluminium = np.array([site.specie.Z == ALUMINIUM for site in tetrahedra])
+    both = aluminium[framework.silicon].all(1)
+    return f"O {int(np.flatnonzero(both)[0])} bridges two Al" if both.any() else None
+
+
+def neutrality_fault(structure: Structure) -> str | None:
+    """The formal charge of a cell of Si4+, Al3+, O2- and the cations of `CATIONS`, if it is not zero."""
+    charges = {"Si": 4, "Al": 3, "O": -2, **{symbol: charge for symbol, (charge, _) in CATIONS.items()}}
+    unknown = sorted({site.specie.symbol for site in structure} - set(charges))
+    if unknown:
+        return f"no formal charge is known for {', '.join(unknown)}"
+    total = sum(charges[site.specie.symbol] for site in structure)
+    return f"formal charges add up to {total:+d} e" if total else None
+
+
+def _aluminium_count(total: int, ratio: float | None, aluminium: int | None) -> int:
+    if (ratio is None) == (aluminium is None):
+        raise InputError("give either silicon_per_aluminium or aluminium, not both and not neither")
+    if aluminium is None:
+        assert ratio is not None
+        if not ratio >= 1:
+            raise InputError(f"silicon_per_aluminium = {ratio} is below 1: Loewenstein's rule allows no less")
+        aluminium = round(total / (1 + ratio))
+        if aluminium == 0:
+            raise InputError(f"Si/Al = {ratio} asks for less than one Al among {total} tetrahedra: take a supercell")
+    if not 1 <= aluminium <= total // 2:
+        raise InputError(f"aluminium = {aluminium} is outside 1 to {total // 2}: Loewenstein allows half of {total}")
+    return aluminium
+
+
+def _electrostatic(framework: Framework, chosen: np.ndarray, cation: str, count: int, seed: int) -> np.ndarray:
+    """[count, 3] fractional coordinates: greedy in a random order, then each moved to its best point in turn."""
+    charge, contact = CATIONS[cation]
+    lattice, n = framework.lattice, framework.n_silicon
+    points = _free_points(framework, contact)
+    if len(points) < count:
+        raise InputError(
+            f"the pores have {len(points)} points for {count} {cation}: take a smaller cation or a higher Si/Al ratio"
+        )
+    aluminium = np.zeros(n, dtype=bool)
+    aluminium[chosen] = True
+    charges = np.concatenate(
+        [
+            np.where(aluminium, Q_ALUMINIUM, Q_SILICON),
+            np.where(aluminium[framework.silicon].any(1), Q_BRIDGE, Q_OXYGEN),
+        ]
+    )
+    host = charge * potential_at(points, framework.frac, charges, lattice)
+    random = np.random.default_rng([seed, 1])
+    host = host + 1e-9 * random.random(len(points))  # decides between points that symmetry makes equal
+    places: list[int] = []
+    for _ in range(count):
+        places.append(_best(points, host, points[places], charge, lattice))
+    for _ in range(SWEEPS):
+        before = list(places)
+        for k in range(count):
+            others = [place for j, place in enumerate(places) if j != k]
+            places[k] = _best(points, host, points[others], charge, lattice)
+        if places == before:
+            break
+    return points[places]
+
+
+def _best(points: np.ndarray, host: np.ndarray, others: np.ndarray, charge: int, lattice: np.ndarray) -> int:
+    energy = host
+    if len(others):
+        energy = host + charge * potential_at(points, others, np.full(len(others), float(charge)), lattice)
+        apart = points[:, None] - others
+        apart -= np.rint(apart)
+        close = (np.linalg.norm(apart @ lattice, axis=-1) < APART).any(1)
+        energy = np.where(close, np.inf, energy)
+    if not np.isfinite(energy).any():
+        raise InputError("the pores have no room for that many cations: take a higher Si/Al ratio")
+    return int(energy.argmin())
+
+
+def _free_points(framework: Framework, contact: float) -> np.ndarray:
+    """Grid points [P, 3] at least `contact` from every oxygen and somewhat more from every Si."""
+    lattice, n = framework.lattice, framework.n_silicon
+    steps = np.maximum(2, np.ceil(np.linalg.norm(lattice, axis=1) / GRID).astype(int))
+    axes = [np.arange(step) / step for step in steps]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    kept = []
+    for part in np.array_split(grid, max(1, len(grid) * len(framework.frac) // 2_000_000)):
+        free = _nearest(part, framework.frac[n:], lattice) >= contact
+        free &= _nearest(part, framework.frac[:n], lattice) >= contact + TO_TETRAHEDRON
+        kept.append(part[free])
+    return np.concatenate(kept)
+
+
+def _nearest(points: np.ndarray, sites: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """[P] Å to the nearest site, the 27 nearest images considered."""
+    apart = points[:, None] - sites
+    apart -= np.rint(apart)
+    shifts = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    best = np.full(len(points), np.inf)
+    for shift in shifts:
+        best = np.minimum(best, np.linalg.norm((apart + shift) @ lattice, axis=-1).min(1))
+    return best
+
+
+def _painted(host: Structure, cation: str, count: int, seed: int) -> np.ndarray:
+    """[count, 3] fractional coordinates, from the crystal generator completing the cell around the framework."""
+    from gen.generator import Generator
+
+    generator = Generator.from_pretrained("crystals")
+    largest = max(generator.model.atom_counts)
+    size = len(host) + count
+    if size > largest:
+        raise InputError(
+            f"{size} atoms are beyond the {largest} the crystal generator knows: use method='electrostatic'"
+        )
+    composition: dict[str, Any] = {element.symbol: int(n) for element, n in host.composition.items()}
+    (made,) = generator.generate(
+        1,
+        seed=seed,
+        conditions={"composition": {**composition, cation: count}, "num_atoms": size},
+        fixed=host,
+        resample=3,
+    )
+    points = np.array([site.frac_coords for site in made[len(host) :]])
+    contact = CATIONS[cation][1]
+    oxygens = np.array([site.frac_coords for site in host if site.specie.Z == OXYGEN])
+    closest = float(_nearest(points, oxygens, host.lattice.matrix).min())
+    if closest < 0.85 * contact:
+        raise InputError(
+            f"the crystal generator put {cation} {closest:.2f} Å from an O, below {0.85 * contact:.2f} Å: "
+            "try another seed, or method='electrostatic'"
+        )
+    return points
+
+
+def _as_silica(structure: Structure) -> Structure:
+    """The framework alone with all tetrahedra silicon."""
+    sites = [site for site in structure if site.specie.Z in (SILICON, ALUMINIUM, OXYGEN)]
+    species = [Element("Si") if site.specie.Z == ALUMINIUM else site.specie for site in sites]
+    return Structure(structure.lattice, species, [site.frac_coords for site in sites])
