@@ -5,6 +5,8 @@ from screening.candidate import Property, Row, Snapshot
 from screening.ranking import rank
 from screening.table import aligned
 
+SHOWN = 240  # characters of a value of the provenance
+
 
 def ranking_text(snapshot: Snapshot, top: int) -> str:
     """The question, the funnel in one line a stage, and the best `top` candidates."""
@@ -47,7 +49,7 @@ def candidate_text(snapshot: Snapshot, wanted: str) -> str:
     if row.candidate is None:
         return head[0]
     head.append(f"id {row.candidate.id}, {row.candidate.structure.composition.formula}")
-    head += [f"{key}: {value}" for key, value in row.candidate.provenance.items()]
+    head += [f"{key}: {_shortened(str(value))}" for key, value in row.candidate.provenance.items()]
     head += [f"measurement: {item.source}, entered {item.added}" for item in row.candidate.measurements]
     lines = []
     for item in row.candidate.properties.values():
@@ -71,6 +73,10 @@ def find_row(snapshot: Snapshot, wanted: str) -> Row:
         problem = "no candidate" if not matches else f"{len(matches)} candidates"
         raise InputError(f"{problem} answer to {wanted!r}: `sorbus show` lists the ids of {snapshot.name}")
     return matches[0]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters; `sorbus export` has them all)"
 
 
 def _line(item: Property) -> dict[str, object]:

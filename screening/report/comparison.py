@@ -9,7 +9,7 @@ from screening.candidate import ComparedSet, Comparison
 from screening.report.words import name_of, name_with_unit, number_html, safe, unit_html
 
 _WIDTH, _HEIGHT = 560, 270  # px of the picture before it is scaled to its column
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 22, 12, 46
 _SETS = ("own", "baseline")  # classes of the two curves
 
 

@@ -15,6 +15,8 @@ from screening.ranking import Ranked, Ranking
 from screening.report.measured import beside_html, measured_html
 from screening.report.words import formula_html, name_of, number_html, percent, safe, unit_html
 
+FOLDED = 240  # characters of a value above which it is shown on demand, such as the building blocks of a framework
+
 
 def candidates_html(
     ranking: Ranking, entries: Sequence[Ranked], pictures: Sequence[str], distinction: Distinction
@@ -117,4 +119,7 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if len(text) <= FOLDED:
+        return safe(text)
+    return f"<details><summary>{len(text)} characters</summary>{safe(text)}</details>"
