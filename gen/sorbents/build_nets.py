@@ -2,7 +2,8 @@
 
     python -m gen.sorbents.build_nets
 
-Some minutes on one core; to be run again after `build_catalog.py`.
+Some minutes on one core; to be run again after `build_catalog.py`. Nets the table has already are kept: delete
+it to make it anew.
 """
 
 import gzip
@@ -12,45 +13,114 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pymatgen.core import Lattice
+from pymatgen.symmetry.groups import SpaceGroup
 from tqdm import tqdm
 
-from gen.sorbents.catalog import load_catalog
-from gen.sorbents.library import load_net
+from gen.crystals.wyckoff import PRIMITIVE
+from gen.sorbents.catalog import Net, load_catalog
+from gen.sorbents.library import pormake
 from gen.sorbents.net_identity import Quotient, net_colours, net_hash
+from potentials.errors import InputError
 from potentials.files import write_atomic
 
 TABLE_PATH = Path(__file__).with_name("nets.json.gz")
+OLD_SYMBOLS = {"Cmca": "Cmce"}  # one pymatgen does not know
+TOLERANCE = 2e-3  # of coordinates with four or five decimals, after a change of basis
+KEEP_EVERY = 25  # nets after which the table is written, so that a run may be stopped and started again
 
 
-def net_quotient(name: str) -> tuple[Quotient, list[int]]:
-    """The quotient graph of a net of the library, and the node tag of each of its nodes."""
-    net = load_net(name)
-    row = {int(slot): k for k, slot in enumerate(net.node_indices)}
-    positions, inverse = net.atoms.positions, np.linalg.inv(net.atoms.cell[:])
-    ends, shifts = [], []
-    for slot in net.edge_indices:
-        a, b = net.neighbor_list[slot]
-        span = b.distance_vector - a.distance_vector
-        ends.append((row[int(a.index)], row[int(b.index)]))
-        shifts.append(np.round((span - positions[b.index] + positions[a.index]) @ inverse).astype(int))
-    tags = net.atoms.get_tags()
-    return Quotient(len(row), np.array(ends), np.array(shifts)), [int(tags[slot]) for slot in net.node_indices]
+def net_quotient(name: str) -> tuple[Quotient, np.ndarray]:
+    """The quotient graph of a net of the library, and the class of each of its nodes (in the order of the file).
+
+    Worked out from the file's space group, nodes and edges; PORMAKE's own reading of a net finds neighbours by
+    distance and takes a second.
+    """
+    path = Path(pormake().__file__).parent / "database" / "topologies" / f"{name}.cgd"
+    words = [line.split() for line in path.read_text().splitlines()]
+    group = next(line[1] for line in words if line and line[0] == "GROUP")
+    symbol = OLD_SYMBOLS.get(group, group)
+    operations = SpaceGroup(symbol).symmetry_ops
+    rotations = np.array([operation.rotation_matrix for operation in operations])
+    translations = np.array([operation.translation_vector for operation in operations])
+    primitive = np.array(PRIMITIVE[symbol[0]], float)
+    inverse = np.linalg.inv(primitive)
+
+    def images(point: list[str]) -> np.ndarray:
+        return np.asarray((rotations @ np.array(point, float) + translations) @ inverse)
+
+    nodes, classes = np.zeros((0, 3)), []
+    for kind, line in enumerate(line for line in words if line and line[0] == "NODE"):
+        for point in images(line[3:6]):
+            if not _same(nodes, point).any():
+                nodes = np.concatenate([nodes, point[None]])
+                classes.append(kind)
+    spans = [(images(line[1:4]), images(line[4:7])) for line in words if line and line[0] == "EDGE"]
+    if not spans:  # four files give the middles of edges alone
+        cell = next(Lattice.from_parameters(*map(float, line[1:7])) for line in words if line and line[0] == "CELL")
+        lattice = primitive @ cell.matrix
+        spans = [_ends(nodes, images(line[1:4]), lattice) for line in words if line and line[0] == "EDGE_CENTER"]
+    edges = set()
+    for starts, stops in spans:
+        for start, end in zip(starts, stops, strict=True):
+            (a,), (b,) = np.flatnonzero(_same(nodes, start)), np.flatnonzero(_same(nodes, end))
+            shift = np.rint(end - nodes[b] - start + nodes[a]).astype(int).tolist()
+            edges.add(min((int(a), int(b), *shift), (int(b), int(a), *(-n for n in shift))))
+    table = np.array(sorted(edges))
+    return Quotient(len(nodes), table[:, :2], table[:, 2:]), np.array(classes)
+
+
+def _same(nodes: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """[n] whether each node is the point or an image of it."""
+    apart = nodes - point
+    return np.asarray(np.abs(apart - np.rint(apart)).max(axis=1, initial=0.0) < TOLERANCE)
+
+
+def _ends(nodes: np.ndarray, middles: np.ndarray, lattice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two node images nearest to each middle of an edge, [m, 3] each."""
+    cells = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)])
+    found = []
+    for middle in middles:
+        around = (nodes - np.rint(nodes - middle) + cells[:, None]).reshape(-1, 3)
+        found.append(around[np.argsort(np.linalg.norm((around - middle) @ lattice, axis=1), kind="stable")[:2]])
+    return np.array(found)[:, 0], np.array(found)[:, 1]
+
+
+def check(net: Quotient, classes: np.ndarray, known: Net) -> None:
+    """The net has the nodes and edges the catalog counts.
+
+    Raises:
+        InputError: it has not.
+    """
+    counts = [int((classes == k).sum()) for k in range(len(known.nodes))]
+    if counts != [slot.count for slot in known.nodes] or len(net.ends) != sum(edge.count for edge in known.edges):
+        raise InputError(f"net {known.name} has {counts} nodes and {len(net.ends)} edges here, not as in the catalog")
 
 
 def main() -> None:
     """Write `nets.json.gz` next to this module."""
-    table: dict[str, dict[str, Any]] = {}
-    for name, entry in tqdm(load_catalog().nets.items(), desc="nets"):
-        net, tags = net_quotient(name)
-        digest = net_hash(net_colours(net))
-        order = [slot.tag for slot in entry.nodes]
+    nets = load_catalog().nets
+    known = json.loads(gzip.decompress(TABLE_PATH.read_bytes())) if TABLE_PATH.is_file() else {}
+    table: dict[str, dict[str, Any]] = {name: entry for name, entry in known.items() if name in nets}
+    missing = [name for name in nets if name not in table]
+    for count, name in enumerate(tqdm(missing, desc="nets"), start=1):
+        net, classes = net_quotient(name)
+        check(net, classes, nets[name])
         edges = [[*pair, *shift] for pair, shift in zip(net.ends.tolist(), net.shifts.tolist(), strict=True)]
-        table[name] = {"hash": digest, "classes": [order.index(tag) for tag in tags], "edges": edges}
+        digest = net_hash(net_colours(net))
+        table[name] = {"hash": digest, "classes": classes.tolist(), "edges": edges}
+        if count % KEEP_EVERY == 0:
+            _write(table)
+    _write(table)
     same = Counter(entry["hash"] for entry in table.values())
     shared = [name for name, entry in table.items() if same[entry["hash"]] > 1]
     print(f"nets that share their graph with another (coloured differently, as bcu-b with bcu): {' '.join(shared)}")
-    write_atomic(TABLE_PATH, gzip.compress(json.dumps(table, separators=(",", ":")).encode(), mtime=0))
-    print(f"{len(table)} of {len(load_catalog().nets)} nets -> {TABLE_PATH} ({TABLE_PATH.stat().st_size} bytes)")
+    print(f"{len(table)} of {len(nets)} nets -> {TABLE_PATH} ({TABLE_PATH.stat().st_size} bytes)")
+
+
+def _write(table: dict[str, dict[str, Any]]) -> None:
+    ordered = dict(sorted(table.items()))
+    write_atomic(TABLE_PATH, gzip.compress(json.dumps(ordered, separators=(",", ":")).encode(), mtime=0))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,14 @@ class Clashes:
         return PUSH * short[close], jacobian
 
 
+def largest_overlap(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[Joint]) -> float:
+    """Å by which the two atoms of different bodies that clash worst are closer than in contact; 0 without a clash."""
+    clashes = Clashes(bodies, joints)
+    atoms = np.concatenate([body.atoms for body in bodies])
+    clashes.find(atoms, cell)
+    return float(clashes.shortfalls(atoms, cell).max(initial=0.0))
+
+
 def _bonded(bodies: Sequence[Body], joints: Sequence[Joint]) -> set[tuple[int, ...]]:
     """(i, j, image of j) of atoms that a joint puts one or two bonds apart, both ways round."""
     first = np.concatenate([[0], np.cumsum([len(body.numbers) for body in bodies])])

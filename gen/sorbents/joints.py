@@ -11,6 +11,7 @@ from gen.sorbents.bodies import Body
 from gen.sorbents.library import anchor_atoms
 
 STRAIGHTNESS = 0.3  # weight of bonds pointing at each other, against 1 for connection points that coincide
+STIFFNESS = 0.7  # weight of the length of the new bond: where it cannot be straight it may bend, not shrink
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def joint_gaps(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[Joint]
 class JointEquations:
     """What closed joints ask of bodies and cell, as residuals and their derivatives.
 
-    For each joint: X_a - X_b - image, and `STRAIGHTNESS` times the anchor of a against where the anchor of b,
-    prolonged through X_b, wants it.
+    For each joint: X_a - X_b - image; `STRAIGHTNESS` times the anchor of a against where the anchor of b, prolonged
+    through X_b, wants it; and `STIFFNESS` times what the new bond is too long.
     """
 
     def __init__(self, bodies: Sequence[Body], joints: Sequence[Joint]) -> None:
@@ -73,16 +74,14 @@ class JointEquations:
         self.body = np.array([joint.bodies for joint in joints])  # [J, 2]
         self.point = first[self.body] + np.array([joint.points for joint in joints])  # [J, 2] of all points
         self.image = np.array([joint.image for joint in joints], float)  # [J, 3]
-        self.ratio = self._ratios(bodies)
-
-    def _ratios(self, bodies: Sequence[Body]) -> np.ndarray:
-        bonds = np.concatenate([np.linalg.norm(body.points - body.atoms[body.anchors], axis=1) for body in bodies])
-        return np.asarray(bonds[self.point[:, 0]] / bonds[self.point[:, 1]])[:, None]
+        arms = np.concatenate([np.linalg.norm(body.points - body.atoms[body.anchors], axis=1) for body in bodies])
+        self.bond = arms[self.point].sum(axis=1)  # [J] Å
+        self.ratio = (arms[self.point[:, 0]] / arms[self.point[:, 1]])[:, None]
 
     def linearised(
         self, points: np.ndarray, anchors: np.ndarray, centres: np.ndarray, cell: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals [6 J] and derivatives [6 J, 6 bodies + 9] by shifts (Å), turns (rad) and the cell's vectors.
+        """Residuals [7 J] and derivatives [7 J, 6 bodies + 9] by shifts (Å), turns (rad) and the cell's vectors.
 
         Args:
             points: [P, 3] Å, connection points of all bodies in turn.
@@ -93,11 +92,11 @@ class JointEquations:
         a, b = self.point.T
         shift = self.image @ cell
         prolonged = points[b] + self.ratio * (points[b] - anchors[b])
-        pairs = ((points[a], points[b], 1.0), (anchors[a], prolonged, STRAIGHTNESS))
+        pairs = ((points[a], points[b], 1.0), (anchors[a], prolonged, STRAIGHTNESS), (anchors[a], anchors[b], 1.0))
         count = len(a)
         rows = np.arange(count)
-        residuals = np.zeros((count, 2, 3))
-        jacobian = np.zeros((count, 2, 3, 6 * len(centres) + 9))
+        residuals = np.zeros((count, 3, 3))
+        jacobian = np.zeros((count, 3, 3, 6 * len(centres) + 9))
         for kind, (mine, theirs, weight) in enumerate(pairs):
             residuals[:, kind] = weight * (mine - theirs - shift)
             for side, place, sign in ((0, mine, weight), (1, theirs, -weight)):
@@ -110,7 +109,13 @@ class JointEquations:
             for vector in range(3):
                 for axis in range(3):
                     jacobian[:, kind, axis, -9 + 3 * vector + axis] = -weight * self.image[:, vector]
-        return residuals.ravel(), jacobian.reshape(6 * count, -1)
+        length = np.linalg.norm(residuals[:, 2], axis=1)
+        units = residuals[:, 2] / np.maximum(length, 1e-6)[:, None]
+        stretch = np.einsum("ja,jac->jc", units, jacobian[:, 2])
+        return (
+            np.concatenate([residuals[:, :2].ravel(), STIFFNESS * (length - self.bond)]),
+            np.concatenate([jacobian[:, :2].reshape(6 * count, -1), STIFFNESS * stretch]),
+        )
 
 
 def cross_matrices(v: np.ndarray) -> np.ndarray:

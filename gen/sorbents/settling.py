@@ -13,31 +13,34 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from gen.sorbents.bodies import Body
-from gen.sorbents.clashes import Clashes
+from gen.sorbents.clashes import Clashes, largest_overlap
 from gen.sorbents.joints import Joint, JointEquations, joint_gaps
 from gen.sorbents.torsions import is_straight, turn_linkers
 
 RESTRAINT = 0.1  # weight of staying where things were: keeps flexible nets from folding up
 ITERATIONS = 40
+ROUNDS = 3
+SHUT = 0.2  # Å; joints closer than this need no further round
+TOUCH = 0.4  # Å; contacts closer than `clashes.CONTACT` by less need none either
 CONVERGED = 1e-3  # Å or rad, largest movement in an iteration
 MIN_HEIGHT = 2.0  # Å between opposite faces of a cell; neighbour lists of flatter ones grow without bound
 LARGEST_STEP = 1.0  # Å or rad; the pair list and the linearisation hold that far
 
 
-def settle(
-    bodies: Sequence[Body],
-    cell: np.ndarray,
-    joints: Sequence[Joint],
-    *,
-    restraint: float = RESTRAINT,
-    iterations: int = ITERATIONS,
-) -> tuple[list[Body], np.ndarray, float]:
-    """Joints shut, linkers turned, and what still clashes pushed apart; arguments and result as `close_joints`."""
-    moved, cell, _ = close_joints(bodies, cell, joints, restraint=restraint, iterations=iterations)
-    # Turning a linker whose end atoms lie off its axis would bend its bonds; those turn as rigid bodies only.
-    straight = [k for k, body in enumerate(moved) if len(body.points) == 2 and is_straight(body)]
-    moved = turn_linkers(moved, straight, cell)
-    return close_joints(moved, cell, joints, clear=True, restraint=restraint, iterations=iterations)
+def settle(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[Joint]) -> tuple[list[Body], np.ndarray, float]:
+    """Joints shut, linkers turned, and what still clashes pushed apart; arguments and result as `close_joints`.
+
+    Blocks that clash are given `ROUNDS` rounds, each restrained to where the one before ended.
+    """
+    moved, cell, gap = close_joints(bodies, cell, joints)
+    for _ in range(ROUNDS):
+        # Turning a linker whose end atoms lie off its axis would bend its bonds; those turn as rigid bodies only.
+        straight = [k for k, body in enumerate(moved) if len(body.points) == 2 and is_straight(body)]
+        moved = turn_linkers(moved, straight, cell)
+        moved, cell, gap = close_joints(moved, cell, joints, clear=True)
+        if gap < SHUT and largest_overlap(moved, cell, joints) < TOUCH:
+            break
+    return moved, cell, gap
 
 
 def cell_height(cell: np.ndarray) -> float:
@@ -53,8 +56,6 @@ def close_joints(
     joints: Sequence[Joint],
     *,
     clear: bool = False,
-    restraint: float = RESTRAINT,
-    iterations: int = ITERATIONS,
 ) -> tuple[list[Body], np.ndarray, float]:
     """Bodies and cell whose connection points coincide and whose bonds point at each other.
 
@@ -63,8 +64,6 @@ def close_joints(
         cell: [3, 3] Å.
         joints: what has to meet.
         clear: push apart atoms of different bodies as well.
-        restraint: weight of staying at the start, 1 being that of an Å of open joint.
-        iterations: at most.
 
     Returns:
         moved bodies, the new cell [3, 3] Å and the largest distance (Å) left between two points that should coincide.
@@ -79,10 +78,10 @@ def close_joints(
     damping = 1e-2
     residuals, jacobian = _linearised(state, equations, clashes)
     cost = residuals @ residuals
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         normal = jacobian.T @ jacobian
-        normal[np.diag_indices_from(normal)] += restraint**2 + damping
-        step = np.linalg.solve(normal, -jacobian.T @ residuals - restraint**2 * moved)
+        normal[np.diag_indices_from(normal)] += RESTRAINT**2 + damping
+        step = np.linalg.solve(normal, -jacobian.T @ residuals - RESTRAINT**2 * moved)
         step *= min(1.0, LARGEST_STEP / max(float(np.abs(step).max()), 1e-12))
         trial = state.moved(step)
         if cell_height(trial.cell) < MIN_HEIGHT:
@@ -91,7 +90,7 @@ def close_joints(
                 break
             continue
         trial_residuals, trial_jacobian = _linearised(trial, equations, clashes)
-        trial_cost = trial_residuals @ trial_residuals + restraint**2 * ((moved + step) @ (moved + step))
+        trial_cost = trial_residuals @ trial_residuals + RESTRAINT**2 * ((moved + step) @ (moved + step))
         if trial_cost < cost:
             since_list += float(np.abs(trial.atoms - state.atoms).max(initial=0.0))
             state, moved, cost = trial, moved + step, trial_cost
@@ -99,7 +98,7 @@ def close_joints(
             if clashes and since_list > 0.3:
                 clashes.find(state.atoms, state.cell)
                 residuals, jacobian = _linearised(state, equations, clashes)
-                cost, since_list = residuals @ residuals + restraint**2 * (moved @ moved), 0.0
+                cost, since_list = residuals @ residuals + RESTRAINT**2 * (moved @ moved), 0.0
             damping /= 5
             if np.abs(step).max() < CONVERGED:
                 break
