@@ -1,23 +1,17 @@
 """Make the records of a range of indices, in parallel, and go on where a run was cut off."""
 
 import itertools
-import multiprocessing
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from potentials.errors import SorbusError
 from screening.progress import Progress
 from screening.sorbent_dataset.draws import Draws
 from screening.sorbent_dataset.parts import append, open_part, parts_folder
 from screening.sorbent_dataset.rows import make_record
 from screening.sorbent_dataset.settings import SorbentDatasetSettings, recipe_hash
-
-_draws: Draws | None = None  # of this process
-_settings: SorbentDatasetSettings | None = None
+from screening.sorbent_dataset.supervised import supervised_records
 
 
 def build_part(settings: SorbentDatasetSettings, progress: bool = False) -> Path:
@@ -28,7 +22,7 @@ def build_part(settings: SorbentDatasetSettings, progress: bool = False) -> Path
 
     Raises:
         InputError: the part belongs to other settings or another process.
-        SorbusError: a worker process died.
+        SorbusError: workers cannot be started.
     """
     path = parts_folder(settings.out) / f"rows_{settings.start:08d}.jsonl"
     stream, done = open_part(path, recipe_hash(settings))
@@ -53,38 +47,8 @@ def _until(indices: list[int], limit: float | None) -> Iterator[int]:
 
 
 def _records(indices: Iterator[int], settings: SorbentDatasetSettings) -> Iterator[dict[str, Any]]:
-    if settings.workers == 1:
-        draws = Draws(settings.draw, settings.seed)
-        yield from (make_record(index, draws, settings) for index in indices)
+    if settings.workers:
+        yield from supervised_records(indices, settings)
         return
-    # Fresh interpreters: compiled codes do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, context, _prepare, (settings,)) as pool:
-        try:
-            yield from _spread(pool, indices, 3 * settings.workers)
-        except BrokenProcessPool as error:
-            raise SorbusError("a worker process died (out of memory?): run again with fewer workers") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _spread(pool: ProcessPoolExecutor, indices: Iterable[int], ahead: int) -> Iterator[dict[str, Any]]:
-    """Records as they are finished, never more than `ahead` indices in flight."""
-    source, running = iter(indices), set[Future[dict[str, Any]]]()
-    while True:
-        running |= {pool.submit(_work, index) for index in itertools.islice(source, ahead - len(running))}
-        if not running:
-            return
-        finished, running = wait(running, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in finished)
-
-
-def _prepare(settings: SorbentDatasetSettings) -> None:
-    global _draws, _settings
-    _draws, _settings = Draws(settings.draw, settings.seed), settings
-
-
-def _work(index: int) -> dict[str, Any]:
-    assert _draws is not None
-    assert _settings is not None
-    return make_record(index, _draws, _settings)
+    draws = Draws(settings.draw, settings.seed)
+    yield from (make_record(index, draws, settings) for index in indices)

@@ -28,24 +28,24 @@ def make_record(index: int, draws: Draws, settings: SorbentDatasetSettings) -> d
     """
     recipe = draws.recipe(index)
     if recipe is None:
-        return _lost(index, None, "recipe", "no framework within the limits was drawn")
+        return lost(index, None, "recipe", "no framework within the limits was drawn")
     try:
         return _built(index, recipe, draws, settings)
     except AssemblyError as error:
-        return _lost(index, recipe, "assembly", str(error))
+        return lost(index, recipe, "assembly", str(error))
     except Exception as error:  # one bad row must not end the set; what it was is written down
-        return _lost(index, recipe, "error", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        return lost(index, recipe, "error", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
 def _built(index: int, recipe: Recipe, draws: Draws, settings: SorbentDatasetSettings) -> dict[str, Any]:
     framework = assemble(recipe, draws.catalog)
     if framework.gap > settings.draw.max_gap:
         reason = f"a joint stays {framework.gap:.2f} Å open, above {settings.draw.max_gap} Å"
-        return _lost(index, recipe, "open joint", reason)
+        return lost(index, recipe, "open joint", reason)
     structure = framework.structure
     verdict = evaluate_validity(Candidate(recipe.key, index, structure, {}), settings.validity, 0)
     if verdict.rejected:
-        return _lost(index, recipe, failed_check(structure, settings.validity), verdict.rejected)
+        return lost(index, recipe, failed_check(structure, settings.validity), verdict.rejected)
     labels, notes = label(structure, recipe.key, settings.labels, settings.seed)
     row = bead_row(recipe, framework, labels)
     return {
@@ -85,5 +85,6 @@ def failed_check(structure: Structure, settings: ValiditySettings) -> str:
     return next((test.name for test in counted if test.fault(analysis)), "unknown")
 
 
-def _lost(index: int, recipe: Recipe | None, check: str, reason: str) -> dict[str, Any]:
+def lost(index: int, recipe: Recipe | None, check: str, reason: str) -> dict[str, Any]:
+    """The record of an index that gave no row."""
     return {"index": index, "kept": False, "key": recipe.key if recipe else None, "check": check, "reason": reason}

@@ -2,7 +2,8 @@
 
 import pydantic
 
-from potentials.config import Config, config_hash
+from potentials.config import Config
+from potentials.files import sha256_json
 from screening.adsorption.henry import HenrySettings
 from screening.pores import PoreSettings
 from screening.validity import ValiditySettings
@@ -39,7 +40,8 @@ class SorbentDatasetSettings(Config):
     seed: int = 0
     start: int = pydantic.Field(default=0, ge=0)  # first index; what an index gives depends on it and the seed alone
     count: int = pydantic.Field(default=10_000, ge=0)  # draws, about half of which give a row
-    workers: int = pydantic.Field(default=1, ge=1)  # processes
+    workers: int = pydantic.Field(default=1, ge=0)  # processes; 0: in this one, where nothing ends a row that hangs
+    row_limit_s: float = pydantic.Field(default=180.0, gt=0)  # then an index is given up and its worker replaced
     max_minutes: float | None = pydantic.Field(default=None, gt=0)  # then no new draw is begun; run again to go on
     draw: DrawSettings = DrawSettings()
     validity: ValiditySettings = ValiditySettings(unbalanced="reject")
@@ -49,6 +51,10 @@ class SorbentDatasetSettings(Config):
 
 
 def recipe_hash(settings: SorbentDatasetSettings) -> str:
-    """Hash of everything that decides what an index gives; parts of different hashes are not merged."""
-    neutral = {"out": "", "start": 0, "count": 0, "workers": 1, "max_minutes": None}
-    return config_hash(settings.model_copy(update={**neutral, "max_net_share": 1.0, "max_block_share": 1.0}))
+    """Hash of everything that decides what an index gives; parts of different hashes are not merged.
+
+    The share of rows that get a Henry coefficient is left out: a row is the same row with it or without.
+    """
+    values = settings.model_dump(mode="json", include={"seed", "draw", "validity", "labels"})
+    del values["labels"]["henry_share"]
+    return sha256_json(values)[:16]

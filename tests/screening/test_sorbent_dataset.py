@@ -22,6 +22,7 @@ from screening.sorbent_dataset.settings import DrawSettings, SorbentDatasetSetti
 
 FAST = {
     "count": 6,
+    "workers": 0,
     "draw": {"nets": ["pcu", "dia", "sra"], "max_atoms": 80, "large_share": 0.0, "held_share": 0.0, "cof_share": 0.0},
     "labels": {"pores": None, "henry": None},
     "max_net_share": 1.0,
