@@ -28,6 +28,19 @@ from screening.table import aligned
 DATASET = Path("runs/dataset/mofs.jsonl.gz")
 SETTINGS = "at most 150 atoms in the primitive cell, metals and nets free, formally neutral"
 
+# words of a reason for which nothing was assembled, and what they are counted as
+KINDS = {
+    DUPLICATE: "recipe drawn before",
+    "open": "open joint",
+    "runs on in": "net of fewer than three dimensions",
+    "ends": "no consistent connectivity",
+    "edges": "no consistent connectivity",
+    "reach": "no consistent connectivity",
+    "blocks: ": "no set of blocks within the rules",
+    "apart": "atoms on one another",
+    "high": "flat cell",
+}
+
 
 def main() -> None:
     """Make the samples asked for, print, and record."""
@@ -247,9 +260,10 @@ def _record(
 
 
 def _kind(failure: str) -> str:
-    """The test, or for what was never assembled the kind of reason, without names and figures."""
-    stage, _, reason = failure.partition(": ")
-    return f"{stage}: {reason.split(':')[0].split(' of ')[0]}" if reason else stage
+    """The test that failed; for what was never assembled the kind of reason, without names and figures."""
+    if not failure.startswith("assembly: "):
+        return failure
+    return next((kind for words, kind in KINDS.items() if words in failure), "other assembly failure")
 
 
 def _duplicate(sample: Sample) -> bool:

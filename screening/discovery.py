@@ -31,8 +31,12 @@ class Discovery:
 
     @property
     def text(self) -> str:
-        """The best candidates as a table for the terminal."""
-        return format_ranking(self.ranking, distinction=self.distinction)
+        """The best candidates as a table for the terminal, and the baseline beside the proposer where there is one."""
+        from screening.summary import comparison_text
+
+        text = format_ranking(self.ranking, distinction=self.distinction)
+        comparison = self.snapshot.comparison
+        return text if comparison is None else f"{text}\n\n{comparison_text(comparison)}"
 
 
 def discover(

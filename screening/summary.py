@@ -1,7 +1,9 @@
 """A run in plain text: its ranking, its losses, one candidate in full."""
 
+import numpy as np
+
 from potentials.errors import InputError
-from screening.candidate import Property, Row, Snapshot
+from screening.candidate import Comparison, Property, Row, Snapshot
 from screening.ranking import rank
 from screening.table import aligned
 
@@ -9,11 +11,12 @@ SHOWN = 240  # characters of a value of the provenance
 
 
 def ranking_text(snapshot: Snapshot, top: int) -> str:
-    """The question, the funnel in one line a stage, and the best `top` candidates."""
+    """The question, the funnel in one line a stage, the best `top` candidates, and the baseline where there is one."""
     from screening.export import format_ranking
 
     ranking = rank(snapshot)
-    return f"{snapshot.question}\n\n{funnel_text(snapshot)}\n\n{format_ranking(ranking, top)}"
+    text = f"{snapshot.question}\n\n{funnel_text(snapshot)}\n\n{format_ranking(ranking, top)}"
+    return text if snapshot.comparison is None else f"{text}\n\n{comparison_text(snapshot.comparison)}"
 
 
 def funnel_text(snapshot: Snapshot) -> str:
@@ -24,6 +27,19 @@ def funnel_text(snapshot: Snapshot) -> str:
         lost = sum(row.stage == stage and row.state != "active" for row in snapshot.rows)
         lines.append({"stage": stage, "entered": remaining, "lost": lost, "left": remaining - lost})
         remaining -= lost
+    return aligned(lines)
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A campaign's proposer and its baseline, a line each: what was left of the proposals, the compared property."""
+    lines = []
+    high = 95 if comparison.order == "max" else 5
+    for compared in (comparison.own, comparison.baseline):
+        line: dict[str, object] = {"proposer": compared.proposer, "proposed": compared.proposed, **compared.left}
+        if compared.values:
+            line[f"median {comparison.property}"] = float(np.median(compared.values))
+            line[f"{high}th percentile"] = float(np.percentile(compared.values, high))
+        lines.append(line)
     return aligned(lines)
 
 

@@ -78,6 +78,7 @@ def test_it_is_compared_and_not_ranked_and_not_run_twice(tmp_path, tested):
     assert len(comparison.own.values) == 6
     assert len(comparison.baseline.values) == 5
     assert len(result.ranking.entries) == 2
+    assert "median probe_volume" in result.text
     before = {name: run_count(counts, name, 0) for name in ("cheap", "probe")}
     assert before == {"cheap": 2, "probe": 2}  # once for each of the two
     again = tested(config(counts), folder=tmp_path / "run")
