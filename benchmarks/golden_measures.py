@@ -20,6 +20,7 @@ from screening.adsorption.henry import HenrySettings, henry_coefficient
 from screening.adsorption.process import Measured
 from screening.adsorption.uff import UFF
 
+MOST_MOVES = 12_000_000  # of a batched state point; boxes of hundreds of molecules need them
 Build = Callable[[], Structure]
 Measure = Callable[[float, int], Measured]  # (effort, seed)
 
@@ -107,7 +108,7 @@ def _run_batched(
     ideal_gas: bool,
     seed: int,
 ) -> UptakeResult:
-    settings = IsothermSettings(error=error, ideal_gas=ideal_gas)
+    settings = IsothermSettings(error=error, ideal_gas=ideal_gas, most_moves=MOST_MOVES)
     host = prepare_host(structure(), model)
     result = isotherm_of_host(host, dict(mixture), [pressure], temperature, settings=settings, seed=seed)[0]
     print(f"       {result.method}", flush=True)

@@ -1,7 +1,6 @@
 """Adsorption evaluators of a campaign: Henry coefficients and heats, and uptake at the points of a VSA cycle."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 from pydantic import Field
 
@@ -9,9 +8,10 @@ from potentials.config import Config
 from potentials.errors import GeometryError, InputError
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
-from screening.adsorption.gcmc import ComponentUptake, GcmcSettings, UptakeResult, uptake_of_host
+from screening.adsorption.gcmc import ComponentUptake, GcmcSettings, UptakeResult
 from screening.adsorption.henry import HenrySettings, henry_of_host
 from screening.adsorption.process import Measured, ratio, regenerability, selectivity, working_capacity
+from screening.adsorption.uptake_engine import Engine, uptakes
 from screening.candidate import Candidate, Evaluation, Property
 
 __all__ = ["HenrySettings", "UptakeSettings", "evaluate_henry", "evaluate_uptake"]
@@ -26,7 +26,7 @@ class UptakeSettings(Config):
     adsorption_temperature: float = Field(default=298.0, gt=0.0)  # K
     desorption_pressure: float = Field(default=1e4, gt=0.0)  # Pa, of CO2
     desorption_temperature: float = Field(default=363.0, gt=0.0)  # K
-    engine: Literal["raspa", "batched"] = "raspa"  # batched: energy grids, tens of times faster, needs numba
+    engine: Engine = "auto"  # batched: ours, on energy grids, tens of times faster; auto: ours unless a gas is polar
     error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
     equilibration_cycles: int = Field(default=300, ge=0)  # a cycle is max(20, molecules) moves; raspa only
     production_cycles: int = Field(default=900, ge=10)  # raspa only
@@ -133,16 +133,14 @@ def _uptake(
     settings: UptakeSettings,
     seed: int,
 ) -> UptakeResult:
-    if settings.engine == "batched":
-        from screening.adsorption.batched.uptake import batched_uptakes
-
-        return batched_uptakes(host, mixture, [pressure], temperature, settings.error, seed)[0]
     protocol = GcmcSettings(
         model=settings.model,
         equilibration_cycles=settings.equilibration_cycles,
         production_cycles=settings.production_cycles,
     )
-    return uptake_of_host(host, mixture, pressure, temperature, protocol, seed)
+    engine, error = settings.engine, settings.error
+    (found,) = uptakes(host, mixture, [pressure], temperature, engine=engine, error=error, protocol=protocol, seed=seed)
+    return found
 
 
 def _measured(component: ComponentUptake) -> Measured:

@@ -18,19 +18,19 @@ from screening.adsorption.equation_of_state import peng_robinson
 from screening.adsorption.force_fields import HostGuestModel, find_force_field
 from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas, find_gas
-from screening.adsorption.gcmc import GcmcSettings, UptakeResult, uptake_of_host
+from screening.adsorption.gcmc import GcmcSettings, UptakeResult
 from screening.adsorption.henry import HenryResult, HenrySettings, henry_of_host
 from screening.adsorption.iast import iast
 from screening.adsorption.isotherm_fits import CANDIDATES, IsothermFit, fit_isotherm
 from screening.adsorption.isotherm_temperature import at_temperature
 from screening.adsorption.isotherms import Isotherm
 from screening.adsorption.process import Measured, sample
+from screening.adsorption.uptake_engine import Engine, uptakes
 from screening.adsorption.void_fraction import PoreVolume, helium_void
 
 DRAWS = 32  # of the fits behind the errors of predicted mixtures
 LOWEST_SHARE = 0.1  # the isotherm begins at this share of the gas's partial pressure
 MIN_POINTS = 3  # of an isotherm that is fitted
-NONPOLAR = 0.02  # e Å of dipole, up to which the batched grand-canonical engine takes a molecule
 
 
 class RecipeSettings(Config):
@@ -47,9 +47,9 @@ class RecipeSettings(Config):
     insertions: int = Field(default=8_000, ge=200)  # Widom insertions a gas; raspa only
     heat_moves: int = Field(default=4_000, ge=200)  # moves of one molecule, a gas, for the heat; raspa only
     isotherm_points: int = Field(default=6, ge=0, le=60)  # a gas, at the temperature of adsorption; 0: none
-    # Isotherms and mixtures: by RASPA3 with the cycles below, or by our engine on energy grids to a relative error
-    # (molecules without a dipole)
-    gcmc_engine: Literal["raspa", "batched"] = "raspa"
+    # Isotherms and mixtures: by our engine on energy grids to a relative error, or by RASPA3 with the cycles below;
+    # auto takes ours unless a gas is polar
+    gcmc_engine: Engine = "auto"
     equilibration_cycles: int = Field(default=300, ge=0)  # of every grand-canonical run; raspa only
     production_cycles: int = Field(default=900, ge=10)  # raspa only
     uptake_error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
@@ -207,22 +207,14 @@ def grand_canonical(
     settings: RecipeSettings,
     seed: int,
 ) -> list[UptakeResult]:
-    """Uptake at every pressure (Pa) by the engine of the settings; water and other dipoles always by RASPA3."""
-    gases = [find_gas(host.force_field.gases, name) for name in mixture]
-    if settings.gcmc_engine == "batched" and not any(_is_polar(gas) for gas in gases):
-        from screening.adsorption.batched.uptake import batched_uptakes
-
-        return batched_uptakes(host, mixture, pressures, temperature, settings.uptake_error, seed)
+    """Uptake at every pressure (Pa) by the engine of the settings."""
     protocol = GcmcSettings(
         model=settings.model,
         equilibration_cycles=settings.equilibration_cycles,
         production_cycles=settings.production_cycles,
     )
-    return [uptake_of_host(host, mixture, pressure, temperature, protocol, seed) for pressure in pressures]
-
-
-def _is_polar(gas: Gas) -> bool:
-    return float(np.linalg.norm(sum(site.charge * np.array(site.position) for site in gas.sites))) > NONPOLAR
+    engine, error = settings.gcmc_engine, settings.uptake_error
+    return uptakes(host, mixture, pressures, temperature, engine=engine, error=error, protocol=protocol, seed=seed)
 
 
 def fit_points(points: tuple[IsothermPoint, ...], henry: HenryResult) -> IsothermFit | str:

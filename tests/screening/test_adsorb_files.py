@@ -27,6 +27,7 @@ QUICK = {
     "heat_moves": 200,
     "isotherm_points": 3,
     "equilibration_cycles": 0,
+    "gcmc_engine": "raspa",
     "production_cycles": 40,
     "pores": {"surface_samples": 20, "volume_samples": 200},
 }
@@ -37,6 +38,7 @@ WORDS = [
     "heat_moves=200",
     "isotherm_points=3",
     "equilibration_cycles=0",
+    "gcmc_engine=raspa",
     "production_cycles=40",
 ]
 

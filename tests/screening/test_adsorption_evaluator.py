@@ -8,6 +8,10 @@ from pymatgen.core import Lattice, Structure
 from potentials.config import parse_config
 from potentials.errors import InputError
 from screening.adsorption.evaluator import HenrySettings, UptakeSettings, evaluate_henry, evaluate_uptake
+from screening.adsorption.force_fields import HostGuestModel
+from screening.adsorption.framework import prepare_host
+from screening.adsorption.gcmc import GcmcSettings
+from screening.adsorption.uptake_engine import Engine, uptakes
 from screening.candidate import Candidate, content_id
 
 NO_CHARGES = {"charges": "none"}
@@ -42,7 +46,7 @@ def test_henry_reports_every_gas_with_unit_error_and_method():
 
 
 def test_uptake_reports_the_cycle():
-    settings = UptakeSettings(model=NO_CHARGES, equilibration_cycles=100, production_cycles=2000)
+    settings = UptakeSettings(model=NO_CHARGES, engine="raspa", equilibration_cycles=100, production_cycles=2000)
     evaluation = evaluate_uptake(candidate(argon_lattice()), settings, seed=1)
     found = {p.name: p for p in evaluation.properties}
     assert {name: p.unit for name, p in found.items()} == {
@@ -71,6 +75,7 @@ def test_names_follow_the_conditions():
         co2_fraction=0.04,
         adsorption_temperature=313.0,
         desorption_pressure=5e3,
+        engine="raspa",
         equilibration_cycles=0,
         production_cycles=20,
     )
@@ -86,7 +91,7 @@ def test_no_room_leaves_figures_empty_with_the_reason():
     assert found["co2_heat_298K"].value is None
     assert "does not fit" in found["co2_heat_298K"].note
     assert found["henry_selectivity_298K"].value is None
-    uptake = UptakeSettings(model=NO_CHARGES, equilibration_cycles=0, production_cycles=20)
+    uptake = UptakeSettings(model=NO_CHARGES, engine="raspa", equilibration_cycles=0, production_cycles=20)
     found = {p.name: p for p in evaluate_uptake(candidate(iron), uptake, seed=1).properties}
     assert found["vsa_working_capacity"].value == 0.0
     assert found["co2_n2_selectivity"].value is None
@@ -108,6 +113,22 @@ def test_a_candidate_that_cannot_be_modelled_is_rejected_with_the_reason(setting
     assert message in evaluation.rejected
     assert evaluation.properties == ()
     assert message in evaluate_uptake(candidate(structure), UptakeSettings(model=settings.model), seed=1).rejected
+
+
+def test_our_engine_is_taken_unless_a_gas_is_polar():
+    pytest.importorskip("numba")
+    model = HostGuestModel(charges="none")
+    host = prepare_host(argon_lattice(), model)
+    few = GcmcSettings(model=model, equilibration_cycles=0, production_cycles=20)
+    choices: tuple[tuple[str, Engine, str], ...] = (
+        ("CO2", "auto", "batched"),
+        ("H2O", "auto", "RASPA3"),
+        ("H2O", "batched", "batched"),
+    )
+    for gas, engine, method in choices:
+        (found,) = uptakes(host, {gas: 1.0}, [1e3], 298.0, engine=engine, error=0.2, protocol=few, seed=1)
+        assert found.method.startswith(method)
+    assert UptakeSettings().engine == "auto"
 
 
 def test_both_engines_find_the_same_uptakes():

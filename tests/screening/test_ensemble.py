@@ -82,7 +82,7 @@ def test_the_mixed_force_field_is_dreiding_and_uff_for_the_metals_it_lacks() -> 
 
 @pytest.mark.slow
 def test_the_whole_uptake_stage_can_be_repeated() -> None:
-    uptake = {"equilibration_cycles": 20, "production_cycles": 40}
+    uptake = {"engine": "raspa", "equilibration_cycles": 20, "production_cycles": 40}
     evaluation = evaluate_ensemble(candidate(toy()), settings(measure="uptake", charges=["learned"], uptake=uptake), 1)
     names = {p.name for p in evaluation.properties}
     assert "vsa_working_capacity@dreiding-uff-trappe+learned" in names

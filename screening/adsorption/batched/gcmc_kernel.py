@@ -14,9 +14,12 @@ from collections import namedtuple
 import numpy as np
 from numba import njit, uint64
 
+from screening.adsorption.batched.gcmc_ewald import molecule_factor, reciprocal_change, take_over
+
 COMPRESSION = 1000.0  # K; grids hold asinh(U / COMPRESSION), smooth where U is steep
 _FORBIDDEN = 1e30  # K
 _HOPELESS = 100.0  # kT; no other site of a molecule makes up for one that is this high
+_HOPELESS_SUM = 1000.0  # kT; no other guests make up for one that repels like this
 _TOUCHING = 0.8  # Å^2; nearer, two molecules overlap whatever their charges
 
 TRANSLATE, ROTATE, REINSERT, INSERT, DELETE = range(5)
@@ -40,7 +43,13 @@ Model = namedtuple(
         "shift",  # [k, k] K
         "coulomb",  # [k, k] K Å, product of charges
         "cutoff",  # Å, of site pairs
-        "centre_cutoff",  # Å, between centres, for electrostatics
+        "centre_cutoff",  # Å, between centres, for electrostatics without an Ewald sum; 0 with one
+        "charge",  # [k] e
+        "alpha",  # 1/Å, of the Ewald sum between guests; 0 without one
+        "waves",  # [n_k, 3] indices of its wave vectors in the box; none without one
+        "wave_weights",  # [n_k] K/e^2
+        "most_wave",  # largest index
+        "own_energy",  # [c] K, of a molecule's charges with their own screening clouds
         "pair_tail",  # [c, c] K, energy of the tail for two molecules in the box, counted once
         "voxels",  # [3]
         "density",  # [c, v] 1/Å^3, of insertions in the box
@@ -66,6 +75,7 @@ State = namedtuple(
         "host_energy",  # [n_max] K
         "count",  # [c]
         "energy",  # [2] K: host-guest, guest-guest (tail included)
+        "factor",  # [n_k, 2] structure factor of all guests, real and imaginary
         "steps",  # [c, 2] largest translation in Å, largest rotation in rad
         "tried",  # [c, 5]
         "accepted",  # [c, 5]
@@ -160,6 +170,7 @@ def guest_energy(model, state, total, skip, component, centre, sites):
     """Energy (K) of a molecule with all others but `skip`, without tails; `_FORBIDDEN` when two overlap."""
     box, inverse = model.box, model.box_inverse
     limit = model.cutoff**2
+    hopeless = _HOPELESS_SUM / model.beta
     energy = 0.0
     for j in range(total):
         if j == skip:
@@ -175,6 +186,7 @@ def guest_energy(model, state, total, skip, component, centre, sites):
         apart = dx * dx + dy * dy + dz * dz
         far = model.cutoff + model.reach[component] + model.reach[other]
         charges = apart < model.centre_cutoff**2
+        screened = model.alpha > 0.0
         if apart > far * far and not charges:
             continue
         for a in range(model.site_count[component]):
@@ -192,6 +204,11 @@ def guest_energy(model, state, total, skip, component, centre, sites):
                     energy += s6 * (model.repulsion[ka, kb] * s6 - model.attraction[ka, kb]) - model.shift[ka, kb]
                 if charges and model.coulomb[ka, kb] != 0.0:
                     energy += model.coulomb[ka, kb] / math.sqrt(square)
+                elif screened and square < limit and model.coulomb[ka, kb] != 0.0:
+                    r = math.sqrt(square)
+                    energy += model.coulomb[ka, kb] * math.erfc(model.alpha * r) / r
+        if energy > hopeless:
+            return _FORBIDDEN
     return energy
 
 
@@ -295,6 +312,9 @@ def run(model, state, samples, stride, tune):
     n_sites = state.sites.shape[1]
     centre, turn, sites = np.zeros(3), np.zeros((3, 3)), np.zeros((n_sites, 3))
     spin, fresh = np.zeros((3, 3)), np.zeros((3, 3))
+    waves = len(model.waves)
+    powers = np.zeros((3, 2 * model.most_wave + 1, 2))
+    gained, given = np.zeros((waves, 2)), np.zeros((waves, 2))
     beta = model.beta
     total = 0
     for c in range(components):
@@ -319,12 +339,18 @@ def run(model, state, samples, stride, tune):
             if kind == DELETE:
                 lost = guest_energy(model, state, total, j, component, state.centres[j], state.sites[j])
                 tail = _tail(model, state, component, -1.0)
-                change = -(lost + tail + state.host_energy[j])
+                far = -model.own_energy[component]
+                if waves:
+                    molecule_factor(model, component, state.centres[j], state.sites[j], powers, given)
+                    far += reciprocal_change(model, state.factor, gained, given, 0.0, -1.0)
+                change = far - (lost + tail + state.host_energy[j])
                 density = _density_at(model, component, state.centres[j])
                 ratio = state.count[component] * density / model.activity[component]
                 if ratio > 0.0 and math.log(_uniform(random) + 1e-300) < math.log(ratio) - beta * change:
                     state.energy[0] -= state.host_energy[j]
-                    state.energy[1] -= lost + tail
+                    state.energy[1] += far - lost - tail
+                    if waves:
+                        take_over(state.factor, gained, given, 0.0, -1.0)
                     total -= 1
                     if j != total:
                         _write(
@@ -375,12 +401,19 @@ def run(model, state, samples, stride, tune):
             met = guest_energy(model, state, total, j, component, centre, sites)
             if met >= 0.5 * _FORBIDDEN:
                 continue
-            lost, tail = 0.0, 0.0
+            lost, tail, far = 0.0, 0.0, 0.0
             if kind == INSERT:
                 tail = _tail(model, state, component, 1.0)
+                far = model.own_energy[component]
             else:
                 lost = guest_energy(model, state, total, j, component, state.centres[j], state.sites[j])
-            change = hosted - old + met - lost + tail
+            taken = 0.0 if kind == INSERT else -1.0
+            if waves:
+                molecule_factor(model, component, centre, sites, powers, gained)
+                if kind != INSERT:
+                    molecule_factor(model, component, state.centres[j], state.sites[j], powers, given)
+                far += reciprocal_change(model, state.factor, gained, given, 1.0, taken)
+            change = hosted - old + met - lost + tail + far
             if threshold < log_bias - beta * change:
                 if kind == INSERT:
                     if total >= len(state.component):
@@ -391,7 +424,9 @@ def run(model, state, samples, stride, tune):
                 else:
                     _write(state, j, component, centre, turn, sites, hosted)
                 state.energy[0] += hosted - old
-                state.energy[1] += met - lost + tail
+                state.energy[1] += met - lost + tail + far
+                if waves:
+                    take_over(state.factor, gained, given, 1.0, taken)
                 state.accepted[component, kind] += 1
         for c in range(components):
             samples[sample, c] = state.count[c]

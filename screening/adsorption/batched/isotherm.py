@@ -1,10 +1,10 @@
 """Grand-canonical Monte Carlo of rigid hosts on energy grids: every pressure of an isotherm a replica of its own.
 
 Host-guest energies are read off a grid (tricubic), insertions are drawn where a molecule fits (`proposal.py`), and
-the moves run compiled (`gcmc_kernel.py`). Guests meet by Lennard-Jones as in the model, and by the plain Coulomb
-energy of whole molecules whose centres are within the cut-off: for molecules without a dipole what is left out is
-quadrupole with quadrupole beyond it, below 0.5 K a pair (a test holds it against the Ewald sum). Polar molecules are
-refused; RASPA3 has them.
+the moves run compiled (`gcmc_kernel.py`). Guests meet by Lennard-Jones as in the model. Where a gas is polar their
+charges meet by an Ewald sum (`gcmc_ewald.py`), else by the plain Coulomb energy of whole molecules whose centres are
+within the cut-off: for molecules without a dipole what is left out is quadrupole with quadrupole beyond it, below 0.5 K
+a pair (a test holds it against the Ewald sum).
 """
 
 import math
@@ -14,30 +14,32 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
+from scipy.special import erf
 
 from potentials.config import Config
 from potentials.errors import InputError
 from screening.adsorption.batched.blocked_space import blocked_space
 from screening.adsorption.batched.energy_grid import energy_grid
-from screening.adsorption.batched.ewald import COULOMB
+from screening.adsorption.batched.ewald import COULOMB, half_space, reciprocal_cutoff, reciprocal_weights, screening
+from screening.adsorption.batched.gcmc_statistics import BLOCKS, REPLICAS, equilibrated, heats_of, sampling_error
 from screening.adsorption.batched.host_field import HostField, host_field, mixed, site_kinds, tail_integral
 from screening.adsorption.batched.proposal import insertion_proposal, molecule_grid
-from screening.adsorption.equation_of_state import GAS_CONSTANT, peng_robinson
+from screening.adsorption.equation_of_state import peng_robinson
 from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas, find_gas
 from screening.adsorption.gcmc import ComponentUptake, UptakeResult
 from screening.adsorption.seeds import derive_seed
+from screening.adsorption.uptake_engine import is_polar
 
 SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a percent
-NONPOLAR = 0.02  # e Å; a molecule with a larger dipole is polar
-BLOCKS = 20
-REPLICAS = 4  # independent runs of a state point, half of them from empty and half from full pores
+EWALD_PRECISION = 1e-5  # relative, of the sum between guests
 _FILLING = 30.0  # times the activity, at which full pores are made
 STRIDE = 25  # moves between samples
 _RENEWALS = 10  # times every molecule must have been exchanged with the gas, on average
 _CHUNK = 2000  # samples between looks at the error
 _MOST_GUESTS = 4000
 _PROPOSAL_SHARES = (0.22, 0.40, 0.52, 0.76, 1.0)  # cumulative: translate, rotate, reinsert, insert, delete
+_SHARES_OF_POINTS = (0.22, 0.22, 0.34, 0.67, 1.0)  # the same for molecules of one site, which need no turning
 _BOLTZMANN_PA = 1.380649e-23 * 1e30  # Pa Å^3 / K
 
 
@@ -72,30 +74,24 @@ def isotherm_of_host(
         blocks: gas name to spheres none of its sites may be in: fractional centres [k, 3], radii [k] (Å).
 
     Raises:
-        InputError: unknown gas, fractions that do not sum to one, a polar gas, or numba is not installed.
+        InputError: unknown gas, fractions that do not sum to one, or numba is not installed.
     """
     settings = settings or IsothermSettings()
     gases = [find_gas(host.force_field.gases, name) for name in mixture]
     fractions = list(mixture.values())
     if any(fraction <= 0.0 for fraction in fractions):
         raise InputError(f"mixture {dict(mixture)} holds a gas of no amount: leave it out")
-    for gas in gases:
-        dipole = float(np.linalg.norm(sum(site.charge * np.array(site.position) for site in gas.sites)))
-        if dipole > NONPOLAR and host.model.charges != "none":
-            raise InputError(
-                f"{gas.name} has a dipole of {dipole:.2f} e Å, above {NONPOLAR:g}: the batched engine has no Ewald sum "
-                "between guests; choose engine raspa"
-            )
     states = [peng_robinson(gases, fractions, temperature=temperature, pressure=p) for p in pressures]
     kernel = _load_kernel()
-    model = _model(kernel, host, gases, temperature, seed, blocks or {})
+    model, crowded = _models(kernel, host, gases, temperature, seed, blocks or {})
 
     def one(index: int) -> UptakeResult:
         coefficients = (1.0,) * len(gases) if settings.ideal_gas else states[index].fugacity_coefficients
         fugacities = np.array(fractions) * np.array(coefficients) * pressures[index]
-        replica = model._replace(activity=fugacities / (_BOLTZMANN_PA * temperature))
+        activity = fugacities / (_BOLTZMANN_PA * temperature)
+        candidates = [each._replace(activity=activity) for each in (model, crowded)]
         key = derive_seed(seed, "isotherm", sorted(mixture.items()), pressures[index], temperature)
-        trace, moves = _run(kernel, replica, host, settings, key)
+        trace, moves = _run(kernel, candidates, settings, key)
         return _result(host, gases, fractions, fugacities, pressures[index], temperature, trace, moves, settings)
 
     with ThreadPoolExecutor(settings.workers) as pool:
@@ -112,14 +108,15 @@ def _load_kernel() -> Any:
     return gcmc_kernel
 
 
-def _model(
+def _models(
     kernel: Any,
     host: Host,
     gases: Sequence[Gas],
     temperature: float,
     seed: int,
     blocks: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> Any:
+) -> tuple[Any, Any]:
+    """The kernel's `Model`, and the same with insertions drawn for crowded pores."""
     field = host_field(host, gases)
     grid = energy_grid(field, SPACING)
     kinds = len(field.types.labels)
@@ -142,9 +139,8 @@ def _model(
     for gas, space in zip(gases, spheres, strict=True):
         rng = np.random.default_rng(derive_seed(seed, "isotherm proposal", gas.name, temperature))
         proposals.append(insertion_proposal(molecule_grid(grid, field.types, gas), np.array([temperature]), rng, space))
-    probability = np.array([proposal.probability for proposal in proposals])
-    tables = [_alias(row) for row in probability]
-    return kernel.Model(
+    volume = abs(float(np.linalg.det(box)))
+    model = kernel.Model(
         box=box,
         box_inverse=np.linalg.inv(box),
         cell=field.cell,
@@ -155,20 +151,63 @@ def _model(
         site_kind=site_kind,
         site_position=position,
         reach=np.linalg.norm(position, axis=2).max(axis=1),
-        **_pair_tables(field, host, gases, abs(float(np.linalg.det(box)))),
+        **_pair_tables(field, host, gases, volume),
         cutoff=float(field.cutoff),
-        centre_cutoff=float(field.cutoff),
+        **_guest_charges(field, host, gases, box),
         voxels=np.array(proposals[0].shape),
-        density=probability * probability.shape[1] / abs(float(np.linalg.det(box))),
-        alias_share=np.array([share for share, _ in tables]),
-        alias=np.array([alias for _, alias in tables]),
+        **_insertions(np.array([proposal.probability for proposal in proposals]), volume),
         blocked_centres=np.concatenate([np.zeros((0, 3)), *(space.centres for space in spheres if space)]),
         blocked_squares=np.concatenate([np.zeros(0), *(space.radii**2 for space in spheres if space)]),
         blocked_first=np.cumsum([0, *(len(space.radii) if space else 0 for space in spheres)]),
         beta=1.0 / temperature,
         activity=np.zeros(len(gases)),
-        moves=np.array(_PROPOSAL_SHARES),
+        moves=np.array(_PROPOSAL_SHARES if most_sites > 1 else _SHARES_OF_POINTS),
     )
+    crowded = np.array([proposal.crowded for proposal in proposals])
+    return model, model._replace(**_insertions(crowded, volume))
+
+
+def _insertions(probability: np.ndarray, volume: float) -> dict[str, np.ndarray]:
+    """The density (1/Å^3) of centres drawn with a probability [c, v] of voxels, and the tables to draw with."""
+    tables = [_alias(row) for row in probability]
+    return {
+        "density": probability * probability.shape[1] / volume,
+        "alias_share": np.array([share for share, _ in tables]),
+        "alias": np.array([alias for _, alias in tables]),
+    }
+
+
+def _guest_charges(field: HostField, host: Host, gases: Sequence[Gas], box: np.ndarray) -> dict[str, Any]:
+    """How the charges of guests meet: by whole molecules, or by an Ewald sum where one of them is polar."""
+    plain: dict[str, Any] = {
+        "centre_cutoff": float(field.cutoff),
+        "charge": field.types.charge,
+        "alpha": 0.0,
+        "waves": np.zeros((0, 3), dtype=np.int64),
+        "wave_weights": np.zeros(0),
+        "most_wave": 0,
+        "own_energy": np.zeros(len(gases)),
+    }
+    if host.model.charges == "none" or not any(is_polar(gas) for gas in gases):
+        return plain
+    alpha = screening(field.cutoff, EWALD_PRECISION)
+    waves = half_space(box, reciprocal_cutoff(alpha, EWALD_PRECISION))
+    own = []
+    for gas in gases:
+        charges = np.array([site.charge for site in gas.sites])
+        positions = np.array([site.position for site in gas.sites])
+        r = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+        pairs = np.triu(np.ones_like(r, dtype=bool), 1)
+        within = (np.outer(charges, charges)[pairs] * erf(alpha * r[pairs]) / r[pairs]).sum()
+        own.append(-COULOMB * (alpha / math.sqrt(math.pi) * (charges**2).sum() + within))
+    return plain | {
+        "centre_cutoff": 0.0,
+        "alpha": alpha,
+        "waves": waves,
+        "wave_weights": reciprocal_weights(box, waves, alpha),
+        "most_wave": int(np.abs(waves).max(initial=0)),
+        "own_energy": np.array(own),
+    }
 
 
 def _pair_tables(field: HostField, host: Host, gases: Sequence[Gas], volume: float) -> dict[str, np.ndarray]:
@@ -211,7 +250,8 @@ def _alias(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return share, alias
 
 
-def _state(kernel: Any, components: int, most_sites: int, capacity: int, key: int) -> Any:
+def _state(kernel: Any, model: Any, capacity: int, key: int) -> Any:
+    components, most_sites = model.site_kind.shape
     return kernel.State(
         centres=np.zeros((capacity, 3)),
         turns=np.zeros((capacity, 3, 3)),
@@ -220,6 +260,7 @@ def _state(kernel: Any, components: int, most_sites: int, capacity: int, key: in
         host_energy=np.zeros(capacity),
         count=np.zeros(components, dtype=np.int64),
         energy=np.zeros(2),
+        factor=np.zeros((len(model.waves), 2)),
         steps=np.full((components, 2), 0.7),
         tried=np.zeros((components, 5), dtype=np.int64),
         accepted=np.zeros((components, 5), dtype=np.int64),
@@ -227,22 +268,22 @@ def _state(kernel: Any, components: int, most_sites: int, capacity: int, key: in
     )
 
 
-def _run(kernel: Any, model: Any, host: Host, settings: IsothermSettings, key: int) -> tuple[np.ndarray, int]:
+def _run(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, key: int) -> tuple[np.ndarray, int]:
     """(samples after equilibration [n, components + 2], all moves) of a state point, replica after replica.
+
+    Of the candidate models, which differ in where they insert, the one that inserts more often is taken.
 
     Every other replica starts from pores filled at a higher activity. Near a step of the isotherm a single run can
     stay on one side of it and know nothing of the other; replicas that came from both sides do not agree then.
     """
-    components = len(model.site_count)
-    full = model._replace(activity=model.activity * _FILLING)
-    states, traces = [], []
-    for replica in range(REPLICAS):
-        state = _state(kernel, components, model.site_position.shape[1], _MOST_GUESTS, derive_seed(key, replica))
-        # tunes the steps; thrown away
-        _more(kernel, full if replica % 2 else model, state, True)
-        states.append(state)
-        traces.append(_more(kernel, model, state, False))
-    moves = 2 * REPLICAS * _CHUNK * STRIDE
+    components = len(candidates[0].site_count)
+    states = [_state(kernel, candidates[0], _MOST_GUESTS, derive_seed(key, replica)) for replica in range(REPLICAS)]
+    for replica, state in enumerate(states):  # tunes the steps; thrown away
+        start = candidates[-1] if replica % 2 else candidates[0]
+        _more(kernel, start._replace(activity=start.activity * _FILLING) if replica % 2 else start, state, True)
+    model = _readiest(kernel, candidates, states[-1])
+    traces = [_more(kernel, model, state, False) for state in states]
+    moves = (2 * REPLICAS + len(candidates)) * _CHUNK * STRIDE
     while True:
         for replica, state in enumerate(states):
             traces[replica] = np.concatenate([traces[replica], _more(kernel, model, state, False)])
@@ -261,6 +302,16 @@ def _run(kernel: Any, model: Any, host: Host, settings: IsothermSettings, key: i
             return trace, moves
 
 
+def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> Any:
+    """The model that makes most insertions, going on for a while from copies of the same state."""
+    made = []
+    for model in candidates:
+        trial = kernel.State(*(part.copy() for part in state))
+        _more(kernel, model, trial, False)
+        made.append(int((trial.accepted - state.accepted)[:, kernel.INSERT].sum()))
+    return candidates[int(np.argmax(made))]
+
+
 def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:
     samples = np.zeros((_CHUNK, len(model.site_count) + 2))
     if not kernel.run(model, state, samples, STRIDE, tune):
@@ -269,67 +320,6 @@ def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:
             "batched engine takes; choose engine raspa"
         )
     return samples
-
-
-def sampling_error(trace: np.ndarray) -> np.ndarray:
-    """Standard error [c] of the means of replicas joined end to end [n, c].
-
-    The larger of the block error and the spread between replicas, which alone knows of what no replica crossed.
-    """
-    means = trace.reshape(REPLICAS, -1, trace.shape[1]).mean(axis=1)
-    between = means.std(axis=0, ddof=1) / math.sqrt(REPLICAS)
-    return np.asarray(np.maximum(block_error(trace), between))
-
-
-def equilibrated(trace: np.ndarray) -> int:
-    """Samples to discard: where the squared standard error of the rest is least (MSER; K. P. White, 1997).
-
-    At most half of the trace [n] is discarded.
-    """
-    groups = trace[: len(trace) // 5 * 5].reshape(-1, 5).mean(axis=1)
-    n = len(groups)
-    tail_sum, tail_square = np.cumsum(groups[::-1])[::-1], np.cumsum(groups[::-1] ** 2)[::-1]
-    left = n - np.arange(n)
-    error = (tail_square - tail_sum**2 / left) / left**2
-    return int(np.argmin(error[: n // 2 + 1])) * 5
-
-
-def block_error(trace: np.ndarray) -> np.ndarray:
-    """Standard error [c] of the means of a correlated trace [n, c], from `BLOCKS` block averages.
-
-    The larger of that and the error from half as many blocks of double length, which differ where blocks correlate.
-    """
-    length = len(trace) // BLOCKS
-    blocks = trace[len(trace) - BLOCKS * length :].reshape(BLOCKS, length, -1).mean(axis=1)
-    pairs = 0.5 * (blocks[::2] + blocks[1::2])
-    errors = [each.std(axis=0, ddof=1) / math.sqrt(len(each)) for each in (blocks, pairs)]
-    return np.asarray(np.maximum(*errors))
-
-
-def _heats(trace: np.ndarray, components: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Isosteric heats [c] (kJ/mol) from fluctuations and standard errors by the jackknife over blocks."""
-    length = len(trace) // BLOCKS
-    blocks = trace[len(trace) - BLOCKS * length :].reshape(BLOCKS, length, -1)
-    numbers, energy = blocks[..., :components], blocks[..., components:].sum(axis=2)
-    n = numbers.mean(axis=1)
-    u = energy.mean(axis=1)
-    nn = np.einsum("bti,btj->bij", numbers, numbers) / length
-    un = np.einsum("bt,bti->bi", energy, numbers) / length
-
-    def heat(keep: np.ndarray) -> np.ndarray:
-        mean_n, mean_u = n[keep].mean(axis=0), u[keep].mean()
-        spread = nn[keep].mean(axis=0) - np.outer(mean_n, mean_n)
-        cross = un[keep].mean(axis=0) - mean_u * mean_n
-        try:
-            slope = np.linalg.solve(spread, cross)
-        except np.linalg.LinAlgError:
-            slope = np.full(components, np.nan)
-        return np.asarray((temperature - slope) * GAS_CONSTANT / 1000.0)
-
-    everything = np.arange(BLOCKS)
-    left_out = np.array([heat(np.delete(everything, i)) for i in everything])
-    std = np.sqrt((BLOCKS - 1) / BLOCKS * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
-    return heat(everything), std
 
 
 def _result(
@@ -346,7 +336,7 @@ def _result(
     box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
     counts = trace[:, : len(gases)]
     uptakes, stds = counts.mean(axis=0) / box_mass, sampling_error(counts) / box_mass
-    heats, heat_stds = _heats(trace, len(gases), temperature)
+    heats, heat_stds = heats_of(trace, len(gases), temperature)
     components = []
     for i, gas in enumerate(gases):
         resolved = math.isfinite(heats[i]) and math.isfinite(heat_stds[i]) and 0.0 < heat_stds[i] < 20.0

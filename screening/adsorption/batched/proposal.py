@@ -46,6 +46,8 @@ class Proposal:
 
     shape: tuple[int, int, int]  # voxels along a, b, c
     probability: np.ndarray  # [n_voxels], sums to one; all zero where nothing fits
+    # the same for pores whose best sites are taken: every voxel in which the host does not repel counts alike
+    crowded: np.ndarray  # [n_voxels]
 
     @property
     def empty(self) -> bool:
@@ -114,7 +116,13 @@ def insertion_proposal(
         hopeless = (first / visits).mean(axis=1).max() < _NO_ROOM
         if learned + 1 >= _ROUNDS and (hopeless or _relative_variance(first, second, visits, probability) < _EASY):
             break
-    return Proposal(shape, probability)
+    return Proposal(shape, probability, _levelled(first[0] / visits, probability))
+
+
+def _levelled(mean: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Probability [n_voxels] by the mean weight where it is below one, constant beyond; a tenth stays `probability`."""
+    level = np.minimum(mean, 1.0) * (probability > 0.0)
+    return 0.9 * level / level.sum() + 0.1 * probability if level.sum() > 0.0 else probability
 
 
 def _mixture(means: np.ndarray, roots: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
