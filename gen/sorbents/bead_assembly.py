@@ -15,9 +15,9 @@ from gen.sorbents.assembly import beads_of
 from gen.sorbents.beads import DIRECT, EDGE, Beads, Links
 from gen.sorbents.bodies import AssemblyError, Body, library_body, structure_of, transformed
 from gen.sorbents.connectivity import connect, neighbour_vectors
-from gen.sorbents.joints import Joint
+from gen.sorbents.joints import Joint, joint_gaps
 from gen.sorbents.net_identity import identify
-from gen.sorbents.orientation import orientations
+from gen.sorbents.orientation import Orientation, orientations
 from gen.sorbents.settling import MIN_HEIGHT, cell_height, close_joints, settle
 from gen.sorbents.torsions import turn_linkers
 from potentials.gate import geometry_fault
@@ -26,6 +26,7 @@ __all__ = ["AssemblyError", "BeadFramework", "assemble_beads"]
 
 MAX_GAP = 0.4  # Å between two connection points that should coincide
 SHUT = 0.1  # Å; joints closer than this are closed
+TRIALS = 3  # orientations of a block that are tried where a joint at it stays open
 ROUNDS = 4  # of closing joints: a generated cell may be some per cent off
 
 
@@ -52,23 +53,73 @@ def assemble_beads(beads: Beads) -> BeadFramework:
     """
     _check(beads)
     links = connect(beads)
-    bodies, joints, notes = _placed(beads, links)
+    turns = {
+        node: (slots, orientations(library_body(beads.blocks[node]), vectors, limit=TRIALS))
+        for node, (slots, vectors) in sorted(neighbour_vectors(beads, links).items())
+    }
+    chosen = dict.fromkeys(turns, 0)  # which of its orientations each node has
+    best: _Closed | None = None
+    for _ in range(TRIALS):
+        closed = _closed(beads, links, turns, chosen)
+        if best is None or closed.gaps.max() < best.gaps.max():
+            best = closed
+        if best.gaps.max() <= MAX_GAP or not _turn_worst(closed, turns, chosen):
+            break
+    assert best is not None
+    gap = float(best.gaps.max())
+    if gap > MAX_GAP:
+        raise AssemblyError(f"the blocks do not close: a joint stays {gap:.2f} Å open, above {MAX_GAP} Å")
+    structure = structure_of(best.bodies, best.cell)
+    fault = geometry_fault(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
+    if fault:
+        raise AssemblyError(fault)
+    placed, placed_links = beads_of(best.bodies, best.cell, best.joints, structure.lattice.matrix)
+    net, key = identify(beads, links)
+    notes = tuple(
+        f"block {beads.blocks[node]} of bead {node} is the mirror image of the library's"
+        for node, (_, options) in turns.items()
+        if np.linalg.det(options[best.chosen[node]].turn) < 0
+    )
+    return BeadFramework(structure, placed, placed_links, net, key, gap, notes)
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """Blocks where closing the joints has left them."""
+
+    bodies: list[Body]
+    nodes: list[int]  # beads of the first bodies
+    cell: np.ndarray  # [3, 3] Å
+    joints: list[Joint]
+    gaps: np.ndarray  # [J] Å
+    chosen: dict[int, int]
+
+
+_Turns = dict[int, tuple[np.ndarray, list[Orientation]]]  # node bead -> its (link, end) slots, ways to turn its block
+
+
+def _closed(beads: Beads, links: Links, turns: _Turns, chosen: dict[int, int]) -> _Closed:
+    """Blocks turned as chosen, their joints shut as far as they will."""
+    bodies, joints = _placed(beads, links, turns, chosen)
     cell = beads.lattice
     for _ in range(ROUNDS):  # each is restrained to where the one before ended
         bodies, cell, gap = close_joints(bodies, cell, joints)
         if gap < SHUT:
             break
     bodies = turn_linkers(bodies, [k for k, body in enumerate(bodies) if len(body.points) == EDGE], cell)
-    bodies, cell, gap = settle(bodies, cell, joints)
-    if gap > MAX_GAP:
-        raise AssemblyError(f"the blocks do not close: a joint stays {gap:.2f} Å open, above {MAX_GAP} Å")
-    structure = structure_of(bodies, cell)
-    fault = geometry_fault(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
-    if fault:
-        raise AssemblyError(fault)
-    placed, placed_links = beads_of(bodies, cell, joints, structure.lattice.matrix)
-    net, key = identify(beads, links)
-    return BeadFramework(structure, placed, placed_links, net, key, gap, tuple(notes))
+    bodies, cell, _ = settle(bodies, cell, joints)
+    return _Closed(bodies, list(turns), cell, joints, joint_gaps(bodies, cell, joints), dict(chosen))
+
+
+def _turn_worst(closed: _Closed, turns: _Turns, chosen: dict[int, int]) -> bool:
+    """Choose the next orientation of the nodes at the joint that stays widest open; False where there is none."""
+    changed = False
+    for body in set(closed.joints[int(closed.gaps.argmax())].bodies):
+        node = closed.nodes[body] if body < len(closed.nodes) else None
+        if node is not None and chosen[node] + 1 < len(turns[node][1]):
+            chosen[node] += 1
+            changed = True
+    return changed
 
 
 def _check(beads: Beads) -> None:
@@ -84,20 +135,16 @@ def _check(beads: Beads) -> None:
             raise AssemblyError(f"block {name} has {own} connection points where {connections} are asked for")
 
 
-def _placed(beads: Beads, links: Links) -> tuple[list[Body], list[Joint], list[str]]:
-    """Bodies at the places the beads give, and the joints between them."""
+def _placed(beads: Beads, links: Links, turns: _Turns, chosen: dict[int, int]) -> tuple[list[Body], list[Joint]]:
+    """Bodies at the places the beads give, nodes first, and the joints between them."""
     bodies: list[Body] = []
     row: dict[int, int] = {}  # bead -> body
     at: dict[tuple[int, int], int] = {}  # link, end -> connection point of the node there
-    notes = []
-    for node, (slots, vectors) in sorted(neighbour_vectors(beads, links).items()):
-        body = library_body(beads.blocks[node])
-        best = orientations(body, vectors, limit=1)[0]
-        if np.linalg.det(best.turn) < 0:
-            notes.append(f"block {body.name} of bead {node} is the mirror image of the library's")
+    for node, (slots, options) in turns.items():
+        way = options[chosen[node]]
         row[node] = len(bodies)
-        bodies.append(transformed(body, best.turn, beads.frac[node] @ beads.lattice))
-        at |= {(int(k), int(end)): int(point) for (k, end), point in zip(slots, best.order, strict=True)}
+        bodies.append(transformed(library_body(beads.blocks[node]), way.turn, beads.frac[node] @ beads.lattice))
+        at |= {(int(k), int(end)): int(point) for (k, end), point in zip(slots, way.order, strict=True)}
     joints: list[Joint] = []
     for k, (edge, nodes, images) in enumerate(zip(links.bead, links.nodes, links.images, strict=True)):
         first, second = (row[int(node)] for node in nodes)
@@ -112,7 +159,7 @@ def _placed(beads: Beads, links: Links) -> tuple[list[Body], list[Joint], list[s
         linker = len(bodies)
         bodies.append(_laid(library_body(beads.blocks[edge]), ends[0], ends[1]))
         joints += [Joint((linker, b), (end, points[end]), images[end]) for end, b in enumerate((first, second))]
-    return bodies, joints, notes
+    return bodies, joints
 
 
 def _laid(linker: Body, start: np.ndarray, end: np.ndarray) -> Body:

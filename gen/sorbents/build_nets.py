@@ -2,8 +2,8 @@
 
     python -m gen.sorbents.build_nets
 
-Some minutes on one core; to be run again after `build_catalog.py`. Nets the table has already are kept: delete
-it to make it anew.
+Some minutes on one core; to be run again after `build_catalog.py`. Quotient graphs the table has
+already are kept and their digests worked out again: delete it to make it anew.
 """
 
 import gzip
@@ -27,7 +27,6 @@ from potentials.files import write_atomic
 TABLE_PATH = Path(__file__).with_name("nets.json.gz")
 OLD_SYMBOLS = {"Cmca": "Cmce"}  # one pymatgen does not know
 TOLERANCE = 2e-3  # of coordinates with four or five decimals, after a change of basis
-KEEP_EVERY = 25  # nets after which the table is written, so that a run may be stopped and started again
 
 
 def net_quotient(name: str) -> tuple[Quotient, np.ndarray]:
@@ -101,16 +100,16 @@ def main() -> None:
     """Write `nets.json.gz` next to this module."""
     nets = load_catalog().nets
     known = json.loads(gzip.decompress(TABLE_PATH.read_bytes())) if TABLE_PATH.is_file() else {}
-    table: dict[str, dict[str, Any]] = {name: entry for name, entry in known.items() if name in nets}
-    missing = [name for name in nets if name not in table]
-    for count, name in enumerate(tqdm(missing, desc="nets"), start=1):
-        net, classes = net_quotient(name)
+    table: dict[str, dict[str, Any]] = {}
+    for name in tqdm(nets, desc="nets"):
+        if name in known:
+            classes, edges = np.array(known[name]["classes"]), np.array(known[name]["edges"])
+            net = Quotient(len(classes), edges[:, :2], edges[:, 2:])
+        else:
+            net, classes = net_quotient(name)
+            edges = np.concatenate([net.ends, net.shifts], axis=1)
         check(net, classes, nets[name])
-        edges = [[*pair, *shift] for pair, shift in zip(net.ends.tolist(), net.shifts.tolist(), strict=True)]
-        digest = net_hash(net_colours(net))
-        table[name] = {"hash": digest, "classes": classes.tolist(), "edges": edges}
-        if count % KEEP_EVERY == 0:
-            _write(table)
+        table[name] = {"hash": net_hash(net_colours(net)), "classes": classes.tolist(), "edges": edges.tolist()}
     _write(table)
     same = Counter(entry["hash"] for entry in table.values())
     shared = [name for name, entry in table.items() if same[entry["hash"]] > 1]

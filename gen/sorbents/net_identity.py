@@ -1,10 +1,11 @@
 """The name of a net from its quotient graph, and a key that says when two frameworks have the same net and blocks.
 
-A node of a net is described by its coordination sequence to `SHELLS` shells (how many nodes lie 1, 2, ... bonds away)
-and then, round by round, by what its neighbours are described by (Weisfeiler and Lehman 1968). On a quotient graph
-this gives the colours of the infinite net, whatever cell was chosen. The shares of the colours name the net; the table
-`nets.json.gz` holds them for every net of the catalog (made by `build_nets.py`). RCSR tells nets apart by
-coordination sequences and vertex symbols (O'Keeffe et al., Acc. Chem. Res. 2008, 41, 1782).
+A node of a net is described by its coordination sequence to `SHELLS` shells (how many nodes lie 1, 2, ... bonds away),
+the bonds within and the shortest paths to each shell, and then, round by round, by what its neighbours are described
+by (Weisfeiler and Lehman 1968). On a quotient graph this gives the colours of the infinite net, whatever cell was
+chosen. The shares of the colours name the net; the table `nets.json.gz` holds them for every net of the catalog (made
+by `build_nets.py`). RCSR tells nets apart by coordination sequences and vertex symbols (O'Keeffe et al., Acc. Chem.
+Res. 2008, 41, 1782).
 """
 
 import functools
@@ -22,8 +23,10 @@ import numpy as np
 
 from gen.sorbents.beads import Beads, Links
 from gen.sorbents.catalog import load_catalog
+from gen.sorbents.recipe import COMMON_NETS
 
 SHELLS = 10
+PATHS = 6  # shells to which shortest paths are counted; their number grows fast
 ROUNDS = 12  # of refinement: fixed, because a colour must not depend on how large the cell was chosen
 DIGITS = 16  # hexadecimal, of a colour
 ORDERS_MAX = 720  # ways to give node classes of one colour their blocks that are tried
@@ -57,6 +60,15 @@ def quotient(beads: Beads, links: Links) -> tuple[Quotient, np.ndarray]:
 
 def coordination_sequences(net: Quotient, shells: int = SHELLS) -> np.ndarray:
     """[n, shells] nodes at a distance of 1, 2, ... bonds from each node."""
+    return np.array([[size for size, *_ in surroundings(net, node, shells)] for node in range(net.count)])
+
+
+def surroundings(net: Quotient, root: int, shells: int = SHELLS) -> list[tuple[int, ...]]:
+    """For every shell about a node of the infinite net: its nodes, the bonds among them, and how many shortest paths
+    lead to each of its nodes (sorted pairs of paths and nodes, `PATHS` shells far).
+
+    Bonds and paths tell apart nets of one coordination sequence, as bcu and hex (both 8, 26, 56 ...).
+    """
     ends = np.concatenate([net.ends, net.ends[:, ::-1]])
     shifts = np.concatenate([net.shifts, -net.shifts]).astype(np.int64)
     order = np.argsort(ends[:, 0], kind="stable")
@@ -68,20 +80,23 @@ def coordination_sequences(net: Quotient, shells: int = SHELLS) -> np.ndarray:
     strides = np.array([size[1] * size[2], size[2], 1])
     steps = shifts @ strides
     cells = int(np.prod(size))
-    sequences = np.zeros((net.count, shells), int)
-    for root in range(net.count):
-        seen = np.zeros(net.count * cells, bool)
-        node, cell = np.array([root]), np.array([int(reach @ strides)])
-        seen[node * cells + cell] = True
-        for shell in range(shells):
-            fan = degree[node]
-            edge = np.repeat(first[node] - np.concatenate([[0], np.cumsum(fan)[:-1]]), fan) + np.arange(fan.sum())
-            code = ends[edge, 1] * cells + np.repeat(cell, fan) + steps[edge]
-            code = np.unique(code[~seen[code]])
-            seen[code] = True
-            node, cell = code // cells, code % cells
-            sequences[root, shell] = len(node)
-    return sequences
+    distance = np.full(net.count * cells, -1, np.int16)
+    node, cell, paths = np.array([root]), np.array([int(reach @ strides)]), np.array([1])
+    distance[node * cells + cell] = 0
+    found: list[tuple[int, ...]] = []
+    for shell in range(1, shells + 1):
+        fan = degree[node]
+        edge = np.repeat(first[node] - np.concatenate([[0], np.cumsum(fan)[:-1]]), fan) + np.arange(fan.sum())
+        code = ends[edge, 1] * cells + np.repeat(cell, fan) + steps[edge]
+        within = int((distance[code] == shell - 1).sum()) // 2  # bonds among the nodes of the shell before
+        fresh = distance[code] < 0
+        code, where = np.unique(code[fresh], return_inverse=True)
+        paths = np.bincount(where, weights=np.repeat(paths, fan)[fresh], minlength=len(code)).astype(np.int64)
+        distance[code] = shell
+        node, cell = code // cells, code % cells
+        tally = np.stack(np.unique(paths, return_counts=True), axis=1).ravel().tolist() if shell <= PATHS else []
+        found.append((len(node), within, *tally))
+    return found
 
 
 def colours(net: Quotient, labels: Sequence[str], edge_labels: Sequence[str]) -> list[str]:
@@ -107,7 +122,7 @@ def colours(net: Quotient, labels: Sequence[str], edge_labels: Sequence[str]) ->
 
 def net_colours(net: Quotient) -> list[str]:
     """Colours of the nodes of a bare net; see the module's docstring."""
-    labels = ["-".join(map(str, sequence)) for sequence in coordination_sequences(net).tolist()]
+    labels = [str(surroundings(net, node)) for node in range(net.count)]
     return colours(net, labels, [""] * len(net.ends))
 
 
@@ -142,17 +157,19 @@ def identify(beads: Beads, links: Links) -> tuple[str, str]:
 
 @functools.cache
 def net_table() -> Mapping[str, tuple[NetEntry, ...]]:
-    """The shipped table: nets by their digest, those of the fewest node classes first."""
+    """The shipped table: nets by their digest, the plainest name first."""
     packed = resources.files("gen.sorbents").joinpath("nets.json.gz").read_bytes()
     table: dict[str, list[NetEntry]] = {}
     for name, entry in json.loads(gzip.decompress(packed)).items():
         edges = np.array(entry["edges"], int).reshape(-1, 5)
         net = Quotient(len(entry["classes"]), edges[:, :2], edges[:, 2:])
         table.setdefault(entry["hash"], []).append(NetEntry(name, net, tuple(entry["classes"])))
-    return {
-        digest: tuple(sorted(same, key=lambda entry: (len(set(entry.classes)), entry.name)))
-        for digest, same in table.items()
-    }
+    return {digest: tuple(sorted(same, key=_plainness)) for digest, same in table.items()}
+
+
+def _plainness(entry: NetEntry) -> tuple[bool, int, int, str]:
+    """Order of nets of one graph: names frameworks are known by, then few node classes, then small cells."""
+    return entry.name not in COMMON_NETS, len(set(entry.classes)), len(entry.classes), entry.name
 
 
 def _labelled(net: Quotient, bare: Sequence[str], blocks: Sequence[str], linkers: Sequence[str]) -> str:
