@@ -25,6 +25,7 @@ from potentials.errors import InputError
 from potentials.files import sha256_file
 from screening.table import aligned
 
+PER_NAME = 4  # frameworks of each held-out net or block
 DATASET = Path("runs/dataset/mofs.jsonl.gz")
 SETTINGS = "at most 150 atoms in the primitive cell, metals and nets free, formally neutral"
 
@@ -182,24 +183,16 @@ def _report(
 
 
 def _held_out(arguments: argparse.Namespace) -> None:
-    """Nets, nodes and linkers no training row has, asked for by name."""
+    """Nets, nodes and linkers no training row has, asked for by name, `PER_NAME` frameworks each."""
     catalog = load_catalog()
-    nets = [name for name in catalog.nets if held_out(name)]
-    samples = []
-    kept = _meetable(arguments, [{"net": name} for name in nets])
-    each = max(1, round(arguments.n / max(len(kept), 1)))
-    chosen = kept[:: max(1, len(kept) * each // arguments.n)]
-    for conditions in chosen[: arguments.n // each]:
-        samples += learned_samples(arguments, "held", conditions, False, each)
-    _held_row(arguments, "D2h", samples, f"{len({s.net for s in samples})} nets")
+    names = max(1, arguments.n // PER_NAME)
+    nets = [{"net": name} for name in sorted(catalog.nets) if held_out(name)]
     blocks = [block for name, block in sorted(catalog.blocks.items()) if held_out(name)]
-    asked = [{"required_linkers" if block.connections == 2 else "required_nodes": block.name} for block in blocks]
-    kept = _meetable(arguments, asked)
-    step = max(1, len(kept) // arguments.n)
-    samples = []
-    for conditions in kept[::step][: arguments.n]:
-        samples += learned_samples(arguments, "held", conditions, False, 1)
-    _held_row(arguments, "D2i", samples, f"{len(kept[::step][: arguments.n])} nodes and linkers, one framework each")
+    parts = [{"required_linkers" if block.connections == 2 else "required_nodes": block.name} for block in blocks]
+    for id_, asked, what in (("D2h", nets, "nets"), ("D2i", parts, "nodes and linkers")):
+        chosen = _meetable(arguments, asked, names)
+        samples = [s for c in chosen for s in learned_samples(arguments, "held", c, False, PER_NAME)]
+        _held_row(arguments, id_, samples, f"{len(chosen)} {what}")
 
 
 def _held_row(arguments: argparse.Namespace, id_: str, samples: Sequence[Sample], what: str) -> None:
@@ -216,20 +209,24 @@ def _held_row(arguments: argparse.Namespace, id_: str, samples: Sequence[Sample]
     _record(arguments, id_, share, "% of proposals pass every test", protocol, None, None, note)
 
 
-def _meetable(arguments: argparse.Namespace, asked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Conditions that some framework can meet, as the generator itself judges."""
+def _meetable(
+    arguments: argparse.Namespace, asked: Sequence[Mapping[str, Any]], wanted: int
+) -> list[Mapping[str, Any]]:
+    """The first `wanted` conditions, in an order drawn by the seed, that the generator can meet as it judges itself."""
     from gen.sorbents.generation import make_task
     from gen.sorbents.generator import SorbentGenerator
     from gen.sorbents.sampling import SorbentSampling
 
     model = SorbentGenerator.from_pretrained(arguments.checkpoint).model
-    kept = []
-    for conditions in asked:
+    kept: list[Mapping[str, Any]] = []
+    for k in np.random.default_rng(arguments.seed).permutation(len(asked)):
         try:
-            make_task(model, conditions, SorbentSampling())
+            make_task(model, asked[k], SorbentSampling())
         except InputError:
             continue
-        kept.append(conditions)
+        kept.append(asked[k])
+        if len(kept) == wanted:
+            break
     return kept
 
 
