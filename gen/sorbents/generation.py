@@ -18,6 +18,7 @@ from gen.sorbents.beads import BeadRow, Beads, Links
 from gen.sorbents.block_rules import Library
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.conditions import parse_conditions
+from gen.sorbents.contacts import contact_fault
 from gen.sorbents.inpainting import MIN_HEIGHT, Fixed, Start, contains, fixed_part, start_part
 from gen.sorbents.sampling import BeadTask, BlockSet, SorbentSampling, draw_blocks, draw_geometry
 from potentials.errors import InputError
@@ -59,10 +60,10 @@ def generate_sorbents(
     """Generate one framework for each index, in the order given.
 
     Framework i depends on (seed, i), the conditions and the settings alone, never on the batch it was in (up to
-    rounding). Beads that cannot be assembled, or came out with another net than the one held, are drawn again with
-    `resample_invalid` (at most `MAX_ATTEMPTS` times); without it the outcome of the one attempt is returned, so
-    that the share of frameworks that come out right can be measured. Sets of blocks that cannot work are drawn again
-    before they get a geometry, `config.draws` times in an attempt.
+    rounding). Beads that cannot be assembled, whose blocks then touch, or that came out with another net than the one
+    held, are drawn again with `resample_invalid` (at most `MAX_ATTEMPTS` times); without it the outcome of the one
+    attempt is returned, so that the share of frameworks that come out right can be measured. Sets of blocks that cannot
+    work are drawn again before they get a geometry, `config.draws` times in an attempt.
 
     Args:
         fixed: part of a framework to keep, see `gen.sorbents.inpainting`.
@@ -192,6 +193,8 @@ def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], dr
     result = dataclasses.replace(result, beads=built.beads, links=built.links, net=built.net, key=built.key)
     if blocks.net is not None and built.net != blocks.net.name:
         return dataclasses.replace(result, fault=f"net: {built.net} came out where {blocks.net.name} was held")
+    if fault := contact_fault(built.structure, built.beads):
+        return dataclasses.replace(result, fault=fault)
     structure = Structure.from_sites(list(built.structure))
     structure.properties |= {**record, **_made_of(result, built)}
     return dataclasses.replace(result, structure=structure)
