@@ -61,17 +61,20 @@ class CrystalNetwork(nn.Module):
         config: NetworkConfig,
         species: int,
         properties: Sequence[PropertySpec] = (),
-        more: tuple[int, int, int] = (0, 0, 0),
+        more: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> None:
-        """See the class; `more` features of a pair, directions of a pair and features of the cell than crystals have."""
+        """See the class.
+
+        `more` features and directions of a pair, inputs of the cell and of its head than crystals have.
+        """
         super().__init__()
         self.config = config
         self.properties = tuple(properties)
         channels, edge_channels = config.channels, config.edge_channels
         self.embedding: nn.Module = nn.Embedding(species + 1, channels)
-        self.crystal_in = nn.Linear(2 * TIME_FREQUENCIES + 6 + 2, channels)
+        more_features, more_directions, more_inputs, more_cell = more
+        self.crystal_in = nn.Linear(2 * TIME_FREQUENCIES + 6 + 2 + more_inputs, channels)
         self.crystal_out = nn.Linear(channels, channels)
-        more_features, more_directions, more_cell = more
         features = feature_count(config.frequencies, config.radial) + more_features
         self.layers = nn.ModuleList(EdgeLayer(channels, edge_channels, features) for _ in range(config.layers))
         self.norm = nn.LayerNorm(channels)
@@ -120,11 +123,12 @@ class CrystalNetwork(nn.Module):
         lattice: Tensor,
         t: Tensor,
         values: Tensor | None,
-        more: tuple[Tensor, Tensor, Tensor] | None = None,
+        more: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All but the species: from embedded atoms h [B, N, C] to the geometry heads and the last h [B, N, C].
 
-        `more` are features [B, N, N, F'], directions [B, N, N, 3, D'] and cell features [B, L'] beside the crystals'.
+        `more` are features [B, N, N, F'], directions [B, N, N, 3, D'], inputs of the cell [B, I'] and of its
+        head [B, L'] beside the crystals'.
         """
         config = self.config
         with torch.autocast(frac.device.type, enabled=False):  # distances need every digit
@@ -136,7 +140,7 @@ class CrystalNetwork(nn.Module):
         near = torch.exp(-((shortest / NEIGHBOUR_RANGE) ** 4)) / NEIGHBOURS
         count = frac.shape[1]
         size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(len(t), 2)
-        known = torch.cat([time_features(t), components, size], dim=-1)
+        known = torch.cat([time_features(t), components, size, *(more[2:3] if more is not None else ())], dim=-1)
         crystal = functional.silu(self.crystal_out(functional.silu(self.crystal_in(known))))  # [B, C]
         messages = features
         shifts = self._shifts(values)
@@ -147,7 +151,7 @@ class CrystalNetwork(nn.Module):
         pulls = (self.pair_score(messages).unsqueeze(3) * directions).sum((2, 4))  # [B, N, 3]
         score = self.node_score(h) + pulls
         score = score - score.mean(1, keepdim=True)
-        pooled = torch.cat([h.mean(1), crystal + shifts[-1], *(more[2:] if more is not None else ())], dim=-1)
+        pooled = torch.cat([h.mean(1), crystal + shifts[-1], *(more[3:] if more is not None else ())], dim=-1)
         velocity = self.lattice_out(functional.silu(self.lattice_in(pooled)))
         return score, velocity, h
 

@@ -34,6 +34,7 @@ class BeadTrainingConfig(Config):
     """`sorbus train sorbents`."""
 
     out: str = "runs/train/sorbents"  # checkpoints, metrics.jsonl and the finished model
+    base: str = ""  # a checkpoint of the same network and vocabulary to start from; none: random weights
     data: BeadDataConfig = BeadDataConfig()
     network: NetworkConfig = NetworkConfig()
     process: ProcessConfig = ProcessConfig()

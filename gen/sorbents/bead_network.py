@@ -17,7 +17,7 @@ from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ScoreNetwork
 from gen.crystals.properties import PropertySpec
 from gen.sorbents.beads import EDGE
-from gen.sorbents.joint_pairs import SHELLS, SPRINGS, VIRIAL, joint_features
+from gen.sorbents.joint_pairs import REACHES, SHELLS, SPRINGS, VIRIAL, joint_features, reach_features
 
 MOST_CONNECTIONS = 32  # the library's largest block has 24
 BARRED = -1e4  # logit of a block of another role: no probability, and yet finite, so that guidance may subtract it
@@ -63,7 +63,7 @@ class BeadNetwork(CrystalNetwork):
             connections: of each of the T blocks.
             sizes: [T] mean distance of a block's connection points from their middle, in units of `LENGTH`.
         """
-        super().__init__(config, len(connections), properties, more=(SHELLS + SPRINGS, SPRINGS, VIRIAL))
+        super().__init__(config, len(connections), properties, more=(SHELLS + SPRINGS, SPRINGS, REACHES, VIRIAL))
         channels = config.channels
         self.embedding = BlockTable(fingerprints, channels)
         self.species_head = nn.Linear(channels, channels)
@@ -105,9 +105,11 @@ class BeadNetwork(CrystalNetwork):
         blocks, keys, biases = self.embedding()
         h = blocks[tokens] + self.role_embedding(roles)
         with torch.autocast(frac.device.type, enabled=False):
-            shells, springs, virial = joint_features(frac, lattice, self._sizes(tokens, roles), roles == EDGE)
+            sizes = self._sizes(tokens, roles)
+            shells, springs, virial = joint_features(frac, lattice, sizes, roles == EDGE)
+            reaches = reach_features(lattice, sizes, roles)
             pull = springs.square().sum(3).add(1e-6).sqrt()  # how much a joint is off, whatever its direction
-        more = (torch.cat([shells, pull], dim=-1), springs, virial)
+        more = (torch.cat([shells, pull], dim=-1), springs, reaches, virial)
         score, velocity, h = self.geometry(h, frac, components, lattice, t, values, more)
         logits = self.species_head(h) @ keys.T + biases
         logits = logits + self._repeats(h, tokens)

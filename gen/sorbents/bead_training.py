@@ -10,16 +10,18 @@ from torch import Tensor
 
 from gen.crystals import properties
 from gen.crystals.batches import generator_for
+from gen.crystals.checkpoint import find_checkpoint
 from gen.crystals.process import CleanCrystals, CrystalProcess, ScoreNetwork
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
 from gen.crystals.training import Tracker, learning_rate, update_network, validate
 from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
 from gen.sorbents.bead_config import BeadTrainConfig, BeadTrainingConfig
 from gen.sorbents.bead_dataset import BeadDataset, BeadGroup, load_bead_dataset
-from gen.sorbents.bead_model import new_bead_model, write_bead_model
+from gen.sorbents.bead_model import new_bead_model, read_bead_model, write_bead_model
 from gen.sorbents.bead_network import BeadNetwork, bound
 from gen.sorbents.fingerprint import load_fingerprints
 from potentials.config import dump_yaml
+from potentials.errors import InputError
 from potentials.files import sha256_json, write_atomic
 
 ENDLESS = 10**9  # updates, where minutes are the budget
@@ -53,6 +55,13 @@ def train_sorbents(
     folder = Path(config.out)
     data = dataset or load_bead_dataset(config.data, load_fingerprints().names)
     model = new_bead_model(config, data)
+    started_from = ""
+    if config.base:
+        base = read_bead_model(find_checkpoint(config.base))
+        if base.vocabulary != model.vocabulary or base.network.config != config.network:
+            raise InputError(f"base = {config.base} has another network or vocabulary: train from random weights")
+        _copy_weights(base.network, model.network)
+        started_from = base.sha256
     network, process = model.network.to(options.device), model.process
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=options.weight_decay)
@@ -62,7 +71,7 @@ def train_sorbents(
     train = clean_groups(data.train, process, options.device)
     others = {name: clean_groups(groups, process, options.device) for name, groups in splits.items() if groups}
     sizes = {n: len(group) for n, group in data.train.items()}
-    fingerprint = _fingerprint(config, data)
+    fingerprint = _fingerprint(config, data, started_from)
     if resume:
         restore_state(folder, state, fingerprint)
     else:
@@ -84,6 +93,7 @@ def train_sorbents(
             "data_sha256": data.sha256,
             "data": data.counts,
             "seed": options.seed,
+            "base_sha256": started_from,
             "updates": state.step,
             "epochs": round(state.step / per_epoch, 2),
             "wall_seconds": round(state.seconds),
@@ -165,7 +175,15 @@ def _shown(group: BeadGroup, rows: Tensor, options: BeadTrainConfig, step: int, 
     return properties.drop(values, options.drop, torch.rand(len(rows), values.shape[1] + 2, generator=generator))
 
 
-def _fingerprint(config: BeadTrainingConfig, data: BeadDataset) -> str:
+def _copy_weights(source: BeadNetwork, target: BeadNetwork) -> None:
+    """All weights but those that embed properties which `source` does not know alike."""
+    weights = source.state_dict()
+    if source.properties != target.properties:
+        weights = {name: value for name, value in weights.items() if not name.startswith("conditioning.")}
+    target.load_state_dict(weights, strict=source.properties == target.properties)
+
+
+def _fingerprint(config: BeadTrainingConfig, data: BeadDataset, started_from: str) -> str:
     """Hash of all that must agree for a run to be resumed; length, logging and place may change."""
     free = {"epochs", "max_minutes", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
     return sha256_json(
@@ -174,5 +192,6 @@ def _fingerprint(config: BeadTrainingConfig, data: BeadDataset) -> str:
             "process": config.process.model_dump(mode="json"),
             "train": config.train.model_dump(mode="json", exclude=free),
             "data": data.sha256,
+            "base": started_from,
         }
     )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gen.crystals.pairs import image_shifts
 from gen.diffusion.wrapped_normal import nearest
+from gen.sorbents.beads import EDGE
 
 CENTRES = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7)
 SHELL_WIDTH = 0.2
@@ -28,6 +29,7 @@ PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # of axes, of the viri
 SHELLS = len(CENTRES)
 SPRINGS = len(SPRING_WIDTHS)
 VIRIAL = len(PAIRS) * SPRINGS
+REACHES = 2
 
 
 def joint_features(frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,3 +79,22 @@ def joint_features(frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor
     placed_springs[:, first, second] = springs
     placed_springs[:, second, first] = -springs
     return placed_shells, placed_springs, virial
+
+
+def reach_features(lattice: Tensor, sizes: Tensor, roles: Tensor) -> Tensor:
+    """[B, `REACHES`] how long the joints of a framework are, and the cell in units of that, both logarithms.
+
+    A joint is as long as an edge and a node reach: the mean over edges plus the mean over nodes, each node counted as
+    often as it has connections. On one net, joints twice as long make a cell twice as long.
+
+    Args:
+        lattice: [B, 3, 3] rows are vectors.
+        sizes: [B, N] reach of each bead, in the unit of the lattice.
+        roles: [B, N] connections of each bead.
+    """
+    edges = (roles == EDGE).to(sizes.dtype)
+    arms = roles * (1 - edges)
+    joint = (sizes * edges).sum(1) / edges.sum(1).clamp_min(1) + (sizes * arms).sum(1) / arms.sum(1).clamp_min(1)
+    log_joint = joint.clamp_min(LEAST_REACH).log()
+    log_length = torch.linalg.det(lattice).abs().clamp_min(1e-6).log() / 3 - math.log(roles.shape[1]) / 3
+    return torch.stack([log_joint, log_length - log_joint], dim=-1)
