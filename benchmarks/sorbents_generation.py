@@ -18,7 +18,17 @@ import numpy as np
 
 from benchmarks.record import record
 from benchmarks.sorbents_novelty import Known, novel_samples, read_known, unique_samples
-from benchmarks.sorbents_samples import CHECKED, DUPLICATE, Sample, collect, learned, model_hash, skipping, template
+from benchmarks.sorbents_samples import (
+    BATCH,
+    CHECKED,
+    DUPLICATE,
+    Sample,
+    collect,
+    learned,
+    model_hash,
+    skipping,
+    template,
+)
 from gen.sorbents.beads import held_out
 from gen.sorbents.catalog import load_catalog
 from potentials.errors import InputError
@@ -48,6 +58,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["template", "learned", "held-out"])
     parser.add_argument("-n", type=int, default=1000, help="samples")
+    parser.add_argument("--again", type=int, default=500, help="samples with failures drawn again")
+    parser.add_argument("--beside", type=int, help="samples of the template, by default as many as learned ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="of each set of samples; fewer are then judged")
     parser.add_argument("--checkpoint", default="sorbents", help="shipped weights by name, or a folder")
@@ -74,7 +86,7 @@ def learned_samples(
     }
 
     def source(first: int) -> Any:
-        return learned(arguments.seed, conditions, resample, arguments.checkpoint, first=first, batch=min(32, n))
+        return learned(arguments.seed, conditions, resample, arguments.checkpoint, first=first, batch=min(BATCH, n))
 
     return collect(label, source, n, identity, arguments.minutes)
 
@@ -120,9 +132,9 @@ def _learned(arguments: argparse.Namespace) -> None:
     known = read_known(arguments.data)
     n, seed = arguments.n, arguments.seed
     raw = learned_samples(arguments, "learned_raw", None, False, n)
-    beside = template_samples(n, seed, arguments.minutes)
+    beside = template_samples(arguments.beside or n, seed, arguments.minutes)
     _report(arguments, raw, beside, known, "", "one attempt each, none drawn again after assembly")
-    again = learned_samples(arguments, "learned", None, True, min(n, 500))
+    again = learned_samples(arguments, "learned", None, True, arguments.again)
     _report(arguments, again, beside, known, "again", "as users get them: not assembled within 5 attempts counts")
     built = [sample for sample in raw if sample.structure is not None]
     rate = len(built) / sum(sample.seconds for sample in raw)

@@ -47,7 +47,7 @@ def main() -> None:
 def _measure(
     arguments: argparse.Namespace, name: str, unit: str, error_row: str, rank_row: str, trained: np.ndarray
 ) -> None:
-    targets = np.quantile(trained, np.linspace(0.05, 0.95, TARGETS))
+    targets = np.unique(np.quantile(trained, np.linspace(0.05, 0.95, TARGETS)))  # many have no room for the probe: 0
     labels = Labels(PORES_ONLY if name == "void_fraction" else ALL, arguments.seed)
     limit = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
     made = [(float(target), _samples(arguments, {name: float(target)}, arguments.each)) for target in targets]
@@ -86,9 +86,9 @@ def _measure(
     model = model_hash(arguments.checkpoint)
     guidance = "the sampler's default guidance" if arguments.guidance is None else f"guidance {arguments.guidance:g}"
     protocol = (
-        f"{name} asked at {TARGETS} quantiles (5 to 95 %) of the {len(trained)} training labels, {proposed} frameworks "
-        f"of seed {arguments.seed} as users get them, {guidance}; of these {valid} pass {CHECKED} and {len(asked)} are "
-        "measured, unrelaxed, by the training set's label code and settings"
+        f"{name} asked at {len(targets)} quantiles (5 to 95 %) of the {len(trained)} training labels, {proposed} "
+        f"frameworks of seed {arguments.seed} as users get them, {guidance}; of these {valid} pass {CHECKED} and "
+        f"{len(asked)} are measured, unrelaxed, by the training set's label code and settings"
     )
     note = (
         f"mean absolute error {errors.mean():.4f} {unit}; spread {spread:.4f}: mean absolute deviation from the median "
