@@ -43,12 +43,15 @@ SETTINGS = "at most 150 atoms in the primitive cell, metals and nets free, forma
 KINDS = {
     DUPLICATE: "recipe drawn before",
     "open": "open joint",
+    "too long": "open joint",
     "runs on in": "net of fewer than three dimensions",
     "ends": "no consistent connectivity",
     "edges": "no consistent connectivity",
     "reach": "no consistent connectivity",
     "blocks: ": "no set of blocks within the rules",
     "apart": "atoms on one another",
+    "touch": "blocks touch",
+    "contact": "blocks touch",
     "high": "flat cell",
 }
 
