@@ -27,7 +27,7 @@ __all__ = ["AssemblyError", "BeadFramework", "assemble_beads"]
 MAX_GAP = 0.4  # Å between two connection points that should coincide
 SHUT = 0.1  # Å; joints closer than this are closed
 TRIALS = 3  # orientations of a block that are tried where a joint at it stays open
-ROUNDS = 4  # of closing joints: a generated cell may be some per cent off
+ROUNDS = 8  # of closing joints: a generated cell may be some per cent off
 
 
 @dataclass(frozen=True)

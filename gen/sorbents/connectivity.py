@@ -21,8 +21,9 @@ from gen.sorbents.orientation import orientations
 POSITION = 0.4  # Å, misfit of an edge bead from its place between two nodes that counts 1
 LENGTH = 0.5  # Å, misfit of the distance between two nodes that counts 1
 RELATIVE = 0.05  # added to both, times the length of the edge: a generated cell may be some per cent off
-CANDIDATES = (12, 40, 160)  # pairs kept for each edge; more are let in when fewer have no solution
-REACH = 1.5  # times arm + half a linker, plus 2 Å: how far an end may be from its edge bead
+# How far an end may be from its edge bead (times arm + half a linker, and Å added), and pairs kept for each edge: wider
+# when the narrower have no solution.
+SEARCHES = ((1.5, 2.0, 12), (1.5, 2.0, 60), (1.5, 2.0, 200), (2.5, 5.0, 400))
 CELLS = 3  # whole cells searched in each direction at most
 TURNED = 0.4  # RMSD of unit directions above which a choice whose edges suit a node's block better is looked for
 TURNED_MAX = 0.75  # and above which they do not suit it at all
@@ -52,9 +53,15 @@ def connect(beads: Beads) -> Links:
     ends = sum(beads.connections[node] for node in nodes)
     if ends != 2 * len(edges) or not len(edges):
         raise AssemblyError(f"{len(nodes)} nodes with {ends} connection points cannot share {len(edges)} edges")
-    everything = _candidates(beads, bodies)
     reason = "no choice of ends gives every node as many edges as its block has connection points"
-    for limit in CANDIDATES:
+    found: dict[tuple[float, float], _Pairs | str] = {}
+    for stretch, spare, limit in SEARCHES:
+        if (stretch, spare) not in found:
+            found[stretch, spare] = _candidates(beads, bodies, stretch, spare)
+        everything = found[stretch, spare]
+        if isinstance(everything, str):
+            reason = everything
+            continue
         pairs = _best(everything, limit)
         cuts: list[np.ndarray] = []
         usable: list[tuple[float, Links]] = []  # by how badly they suit the blocks
@@ -73,8 +80,6 @@ def connect(beads: Beads) -> Links:
             cuts += [np.unique(chosen[edges]) for edges in wrong]
         if usable:
             return min(usable, key=lambda option: option[0])[1]
-        if cuts:
-            break  # more candidates of larger misfit would not suit the blocks better
     raise AssemblyError(reason)
 
 
@@ -93,8 +98,8 @@ def neighbour_vectors(beads: Beads, links: Links) -> dict[int, tuple[np.ndarray,
     return found
 
 
-def periodicity(nodes: np.ndarray, shifts: np.ndarray, count: int) -> list[int]:
-    """Rank of the lattice translations on which the cycles of each connected part close.
+def periodicity(nodes: np.ndarray, shifts: np.ndarray, count: int) -> list[tuple[int, list[int]]]:
+    """Rank of the lattice translations on which the cycles of each connected part close, and the part's nodes.
 
     Args:
         nodes: [E, 2] ends of each edge of a quotient graph, 0 ... count - 1.
@@ -106,12 +111,12 @@ def periodicity(nodes: np.ndarray, shifts: np.ndarray, count: int) -> list[int]:
         around[a].append((b, shift))
         around[b].append((a, -shift))
     place: dict[int, np.ndarray] = {}
-    ranks = []
+    parts = []
     for root in range(count):
         if root in place:
             continue
         place[root] = np.zeros(3)
-        queue, cycles = [root], [np.zeros(3)]
+        queue, members, cycles = [root], [root], [np.zeros(3)]
         while queue:
             node = queue.pop()
             for other, shift in around[node]:
@@ -120,12 +125,13 @@ def periodicity(nodes: np.ndarray, shifts: np.ndarray, count: int) -> list[int]:
                 else:
                     place[other] = place[node] + shift
                     queue.append(other)
-        ranks.append(int(np.linalg.matrix_rank(np.array(cycles))))
-    return ranks
+                    members.append(other)
+        parts.append((int(np.linalg.matrix_rank(np.array(cycles))), members))
+    return parts
 
 
-def _candidates(beads: Beads, bodies: list[Body | None]) -> _Pairs:
-    """Every pair of node images within reach of each edge bead, by misfit."""
+def _candidates(beads: Beads, bodies: list[Body | None], stretch: float, spare: float) -> _Pairs | str:
+    """Pairs of node images within reach of each edge bead, by misfit; or why an edge has none."""
     nodes = np.flatnonzero(~beads.is_edge).tolist()
     radii = {node: bodies[node].radii for node in nodes}  # type: ignore[union-attr]
     carbon = {k: body is None or bool((body.numbers[body.anchors] == 6).all()) for k, body in enumerate(bodies)}
@@ -139,7 +145,7 @@ def _candidates(beads: Beads, bodies: list[Body | None]) -> _Pairs:
         for node in nodes:
             if body is not None and not (carbon[node] or carbon[edge]):
                 continue
-            reach = REACH * (radii[node].max() + half) + 2.0
+            reach = stretch * (radii[node].max() + half) + spare
             span = np.minimum(np.ceil(reach / heights), CELLS).astype(int)
             grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in span), indexing="ij"), -1).reshape(-1, 3)
             delta = beads.frac[node] - beads.frac[edge]
@@ -152,7 +158,7 @@ def _candidates(beads: Beads, bodies: list[Body | None]) -> _Pairs:
             low += [radii[node].min()] * int(near.sum())
             high += [radii[node].max()] * int(near.sum())
         if len(owners) < 2:
-            raise AssemblyError(f"no two nodes lie within reach of the {beads.blocks[edge]} edge bead {edge}")
+            return f"no two nodes lie within reach of the {beads.blocks[edge]} edge bead {edge}"
         owner, cell, x = np.array(owners), np.concatenate(cells), np.concatenate(vectors)
         i, j = np.triu_indices(len(owner), 1)
         if body is None:
@@ -168,7 +174,7 @@ def _candidates(beads: Beads, bodies: list[Body | None]) -> _Pairs:
         aside = np.linalg.norm(x[i] + share * spans, axis=1)
         drift = RELATIVE * (least + most) / 2
         misfit = (aside / (POSITION + drift)) ** 2 + (length / (LENGTH + drift)) ** 2
-        keep = np.argsort(misfit, kind="stable")[: CANDIDATES[-1]]
+        keep = np.argsort(misfit, kind="stable")[: SEARCHES[-1][-1]]
         columns[0].append(np.full(len(keep), edge))
         columns[1].append(np.stack([owner[i[keep]], owner[j[keep]]], axis=1))
         columns[2].append(np.stack([cell[i[keep]], cell[j[keep]]], axis=1))
@@ -246,8 +252,10 @@ def _judged(beads: Beads, bodies: list[Body | None], links: Links) -> tuple[floa
     nodes = np.flatnonzero(~beads.is_edge)
     row = np.full(len(beads.blocks), -1)
     row[nodes] = np.arange(len(nodes))
-    rank = min(periodicity(row[links.nodes], links.images[:, 1] - links.images[:, 0], len(nodes)))
-    if rank < 3 and fault is None:
-        fault = f"the net runs on in {rank} dimensions, below 3"
-        wrong.append(np.arange(len(links.bead)))
+    ends = row[links.nodes]
+    parts = periodicity(ends, links.images[:, 1] - links.images[:, 0], len(nodes))
+    for rank, members in parts:
+        if rank < 3:
+            fault = fault or f"the net runs on in {rank} dimensions, below 3"
+            wrong.append(np.flatnonzero(np.isin(ends[:, 0], members)))
     return worst, fault, wrong
