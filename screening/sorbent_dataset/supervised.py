@@ -16,6 +16,7 @@ from screening.sorbent_dataset.settings import SorbentDatasetSettings
 START_LIMIT_S = 300.0  # imports of a fresh worker on a busy machine
 MAX_FAILED_STARTS = 3  # in a row, before we say that workers cannot start here
 POLL_S = 1.0
+NO_ANSWER = "no answer in time"
 
 
 class _Worker:
@@ -72,7 +73,7 @@ def supervised_records(indices: Iterable[int], settings: SorbentDatasetSettings)
                     worker.end()
                     workers.remove(worker)
                     if index is not None:
-                        yield lost(index, None, "time" if "answer" in answer else "crash", answer)
+                        yield lost(index, None, "time" if answer == NO_ANSWER else "crash", answer)
     finally:
         for worker in workers:
             worker.end()
@@ -92,7 +93,7 @@ def _answer(worker: _Worker) -> dict[str, Any] | str | None:
         worker.process.join(5.0)
         return f"its process ended with code {worker.process.exitcode}"
     busy = worker.index is not None or not worker.ready
-    return "no answer in time" if busy and time.monotonic() > worker.limit else None
+    return NO_ANSWER if busy and time.monotonic() > worker.limit else None
 
 
 def _serve(connection: Connection, settings: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The training set engine: determinism, going on after a cut, held-out split, one bad row."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ from gen.sorbents.assembly import AssemblyError
 from gen.sorbents.beads import held_out, read_bead_rows
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.recipe import Recipe
-from potentials.config import parse_config
+from potentials.config import load_config, parse_config
 from potentials.errors import InputError
 from screening.sorbent_dataset import rows as rows_module
 from screening.sorbent_dataset.build import build_part
 from screening.sorbent_dataset.draws import Draws, bead_count, is_held, net_weights, seen_part
-from screening.sorbent_dataset.labels import in_share
+from screening.sorbent_dataset.labels import in_share, sound_labels
 from screening.sorbent_dataset.merge import cap_shares, drop_duplicates, merge_parts, statistics, summary_path
 from screening.sorbent_dataset.parts import parts_folder, read_part
 from screening.sorbent_dataset.rows import make_record, split_of
@@ -230,10 +231,41 @@ def test_statistics_of_nothing_and_of_something():
     assert statistics([1.0, 3.0])["mean"] == 2.0
 
 
+def test_the_picture_of_a_set_is_drawn_even_without_labels(tmp_path):
+    from screening.sorbent_dataset.figure import draw_set
+
+    build_part(fast(tmp_path / "a.jsonl", count=3))
+    merge_parts(fast(tmp_path / "a.jsonl"))
+    rows = list(read_bead_rows(tmp_path / "a.jsonl"))
+    assert draw_set(rows, tmp_path / "a.png").stat().st_size > 5_000
+
+
+def test_the_shipped_settings_file_is_what_the_defaults_are():
+    shipped = load_config(SorbentDatasetSettings, Path(__file__).parents[2] / "configs/dataset/mofs.yaml")
+    assert shipped == SorbentDatasetSettings().model_copy(update={"workers": shipped.workers})
+
+
 def test_settings_that_do_not_change_a_row_keep_the_hash():
     base = SorbentDatasetSettings()
     assert recipe_hash(base) == recipe_hash(base.model_copy(update={"start": 5, "count": 3, "workers": 7}))
     assert recipe_hash(base) != recipe_hash(base.model_copy(update={"seed": 1}))
+
+
+@pytest.mark.slow
+def test_a_row_that_takes_too_long_is_lost_and_the_next_one_has_a_fresh_worker(tmp_path):
+    settings = fast(tmp_path / "a.jsonl", workers=1, row_limit_s=1e-3, count=2)
+    records = list(read_part(build_part(settings), recipe_hash(settings)))
+    assert sorted(record["index"] for record in records) == [0, 1]
+    assert [(record["kept"], record["check"]) for record in records] == [(False, "time")] * 2
+    assert recipe_hash(settings) == recipe_hash(fast(tmp_path / "a.jsonl"))
+
+
+def test_labels_outside_what_the_model_can_tell_are_left_out():
+    labels = {"log10_co2_henry": -66.7, "co2_heat": 12.0, "void_fraction": 0.1}
+    assert sound_labels(labels) == {"void_fraction": 0.1}
+    assert sound_labels({**labels, "log10_co2_henry": 7.3}) == {"void_fraction": 0.1}
+    assert sound_labels({**labels, "log10_co2_henry": -4.0}) == {**labels, "log10_co2_henry": -4.0}
+    assert sound_labels({"void_fraction": 0.1}) == {"void_fraction": 0.1}
 
 
 @pytest.mark.slow
