@@ -93,8 +93,8 @@ def test_elements_fall_back_and_say_so():
     assert method.startswith("environment")
     assert "never saw Ca" in method
     assert charges.sum() == pytest.approx(0.0, abs=1e-9)
-    # an element never seen is still given its kin's charge when asked for
-    assert charges_of(rock, symbols(rock), model)[0][0] > 0.5
+    # an element never seen is still treated like its kin when asked for, here in a solid far from any framework
+    assert charges_of(rock, symbols(rock), model)[0][0] > 0.2
     _, method = framework_charges(rock, ["Po", "O"] * 4, "learned", None)
     assert method == "EQeq (no reference charges for Po)"
 

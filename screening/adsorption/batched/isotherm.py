@@ -34,6 +34,7 @@ from screening.adsorption.uptake_engine import is_polar
 SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a percent
 EWALD_PRECISION = 1e-5  # relative, of the sum between guests
 _FILLING = 30.0  # times the activity, at which full pores are made
+_LONGEST_FILLING = 30  # chunks
 STRIDE = 25  # moves between samples
 _RENEWALS = 10  # times every molecule must have been exchanged with the gas, on average
 _CHUNK = 2000  # samples between looks at the error
@@ -278,12 +279,17 @@ def _run(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, key
     """
     components = len(candidates[0].site_count)
     states = [_state(kernel, candidates[0], _MOST_GUESTS, derive_seed(key, replica)) for replica in range(REPLICAS)]
+    chunks = 0
     for replica, state in enumerate(states):  # tunes the steps; thrown away
-        start = candidates[-1] if replica % 2 else candidates[0]
-        _more(kernel, start._replace(activity=start.activity * _FILLING) if replica % 2 else start, state, True)
+        if replica % 2:
+            full = candidates[-1]._replace(activity=candidates[-1].activity * _FILLING)
+            chunks += _fill(kernel, full, state)
+        else:
+            _more(kernel, candidates[0], state, True)
+            chunks += 1
     model = _readiest(kernel, candidates, states[-1])
     traces = [_more(kernel, model, state, False) for state in states]
-    moves = (2 * REPLICAS + len(candidates)) * _CHUNK * STRIDE
+    moves = (chunks + REPLICAS + len(candidates)) * _CHUNK * STRIDE
     while True:
         for replica, state in enumerate(states):
             traces[replica] = np.concatenate([traces[replica], _more(kernel, model, state, False)])
@@ -300,6 +306,19 @@ def _run(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, key
         patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()  # nothing adsorbed for long is an answer too
         if (good.all() and patient and renewed) or moves >= settings.most_moves:
             return trace, moves
+
+
+def _fill(kernel: Any, model: Any, state: Any) -> int:
+    """Run until the pores take up no more, or for so long; returns the chunks run.
+
+    A replica that began with half-full pores would creep up like those from empty ones, and agree with them too soon.
+    """
+    held = [0.0]
+    while len(held) <= _LONGEST_FILLING:
+        held.append(float(_more(kernel, model, state, True)[:, : len(state.count)].sum(axis=1).mean()))
+        if held[-1] <= 1.01 * held[-2]:
+            break
+    return len(held) - 1
 
 
 def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> Any:
