@@ -73,16 +73,18 @@ def new_bead_model(config: BeadTrainingConfig, data: BeadDataset) -> BeadModel:
     network = BeadNetwork(config.network, torch.from_numpy(library.table), library.connections, sizes, specs)
     scale = fit_scale({n: group.lattice for n, group in data.train.items()})
     process = make_process(config.process, scale, mask=len(library.names))
-    found = summarise_roles(data, library.connections)
+    found = summarise_roles(data, library.connections, config.data.max_drawn)
     counts = {roles: entry.count for roles, entry in found.items()}
     role_values = {roles: entry.values for roles, entry in found.items()}
     return BeadModel(network, process, library.names, library.connections, counts, role_values, "", {})
 
 
-def summarise_roles(data: BeadDataset, connections: Sequence[int]) -> dict[Roles, RoleSet]:
-    """How many training frameworks have each set of roles, and what their properties are."""
+def summarise_roles(data: BeadDataset, connections: Sequence[int], max_drawn: int) -> dict[Roles, RoleSet]:
+    """How many training frameworks have each set of at most `max_drawn` roles, and what their properties are."""
     summary = {}
     for roles, values in role_sets(data.train, connections).items():
+        if len(roles) > max_drawn:
+            continue
         columns = []
         for column in values.unbind(1):
             known = column[~column.isnan()]

@@ -35,9 +35,9 @@ class BlockTable(nn.Module):
         self.key = nn.Sequential(nn.Linear(2 * channels, channels), nn.SiLU(), nn.Linear(channels, channels + 1))
         self.mask = nn.Parameter(torch.randn(1, channels))
 
-    def forward(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings [T + 1, C], the mask last; keys [T, C]; biases [T]."""
-        hidden = functional.silu(self.hidden(self.fingerprints))
+    def forward(self, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings [T + 1, C], the mask last; keys [T, C]; biases [T]; `jitter` [T, F] is added to fingerprints."""
+        hidden = functional.silu(self.hidden(self.fingerprints if jitter is None else self.fingerprints + jitter))
         keys = self.key(hidden)
         return torch.cat([self.embed(hidden), self.mask]), keys[:, :-1] / math.sqrt(keys.shape[1]), keys[:, -1]
 
@@ -86,6 +86,7 @@ class BeadNetwork(CrystalNetwork):
         t: Tensor,
         values: Tensor | None = None,
         roles: Tensor | None = None,
+        jitter: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate the network on B frameworks of N beads.
 
@@ -97,12 +98,13 @@ class BeadNetwork(CrystalNetwork):
             t: [B] time of lattice and coordinates.
             values: [B, P] of `properties` to be conditioned on, NaN where free; None asks for nothing.
             roles: [B, N] connections of every bead; must be given, and agree with the tokens that are not masked.
+            jitter: [T, F] noise on the fingerprints, in training: keeps single blocks from being learnt by heart.
 
         Returns:
             score [B, N, 3], velocity [B, 6] and logits [B, N, T], `BARRED` for blocks of other roles.
         """
         assert roles is not None  # the argument comes last, so that the call looks as the crystal network's
-        blocks, keys, biases = self.embedding()
+        blocks, keys, biases = self.embedding(jitter)
         h = blocks[tokens] + self.role_embedding(roles)
         with torch.autocast(frac.device.type, enabled=False):
             sizes = self._sizes(tokens, roles)
@@ -132,7 +134,13 @@ class BeadNetwork(CrystalNetwork):
         return gates[..., :1] * (known > 0).unsqueeze(1) + gates[..., 1:] * torch.log1p(known).unsqueeze(1)
 
 
-def bound(network: BeadNetwork, roles: Tensor, values: Tensor | None = None, guidance: float = 1.0) -> ScoreNetwork:
+def bound(
+    network: BeadNetwork,
+    roles: Tensor,
+    values: Tensor | None = None,
+    guidance: float = 1.0,
+    jitter: Tensor | None = None,
+) -> ScoreNetwork:
     """The network with roles and conditions put in, as a network without either looks.
 
     With guidance every head is h(none) + guidance (h(values) - h(none)) (Ho & Salimans 2022, eq. 6, in the convention
@@ -141,6 +149,7 @@ def bound(network: BeadNetwork, roles: Tensor, values: Tensor | None = None, gui
     Args:
         roles: [B, N] or [N] connections of every bead.
         values: [B, P] or [P] of `network.properties`, NaN where free; None asks for nothing.
+        jitter: see `BeadNetwork.forward`.
     """
 
     def evaluate(
@@ -149,13 +158,13 @@ def bound(network: BeadNetwork, roles: Tensor, values: Tensor | None = None, gui
         batch = len(tokens)
         every = roles.to(tokens.device).expand(batch, -1)
         if values is None or guidance == 0.0:
-            return network(tokens, frac, inputs, lattice, t, roles=every)
+            return network(tokens, frac, inputs, lattice, t, roles=every, jitter=jitter)
         asked = values.to(frac).expand(batch, -1)
         if guidance == 1.0:
-            return network(tokens, frac, inputs, lattice, t, asked, every)
+            return network(tokens, frac, inputs, lattice, t, asked, every, jitter)
         both = torch.cat([torch.full_like(asked, math.nan), asked])
         given = (torch.cat([x, x]) for x in (tokens, frac, inputs, lattice, t))
-        heads = network(*given, both, torch.cat([every, every]))
+        heads = network(*given, both, torch.cat([every, every]), jitter)
         score, velocity, logits = (free + guidance * (told - free) for free, told in (h.split(batch) for h in heads))
         return score, velocity, logits
 

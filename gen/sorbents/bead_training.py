@@ -108,7 +108,12 @@ def train_sorbents(
         group = data.train[n_beads]
         roles = network.connections[group.tokens[rows].to(options.device)]
         values = _shown(group, rows, options, state.step, n_beads)
-        return bound(network, roles, None if values is None else values.to(options.device))
+        jitter = None
+        if options.jitter > 0:
+            generator = generator_for(options.seed, "jitter", state.step, n_beads, int(rows[0]))
+            noise = torch.randn(network.embedding.fingerprints.shape, generator=generator)
+            jitter = options.jitter * noise.to(options.device)
+        return bound(network, roles, None if values is None else values.to(options.device), jitter=jitter)
 
     def update(batch: Batch) -> dict[str, float]:
         done = state.seconds / budget
