@@ -1,9 +1,10 @@
 """New silica frameworks: drawn by the crystal diffusion model, then bonded and relaxed.
 
 A size and a space group are drawn as the training cells have them, the crystal core generates SiO2 under both, and the
-raw cell becomes a framework: each oxygen is assigned two silicons and each silicon four oxygens at the least sum of
-squared distances, and distance least squares moves atoms and cell to where those bonds want them. What does not come
-out as a regular framework is refused, with a reason.
+raw cell becomes a framework: it settles under a pair potential that knows the sizes of the atoms, each oxygen is
+assigned two silicons and each silicon four oxygens at the least sum of squared distances, and distance least squares
+moves atoms and cell to where those bonds want them. What does not come out as a regular framework is refused, with a
+reason.
 """
 
 import collections
@@ -22,14 +23,16 @@ from gen.crystals.generation import generate_crystals
 from gen.crystals.sampling import SamplingConfig
 from gen.evaluation.reference import Fingerprint, Reference
 from gen.zeolites.bonding import assigned_framework, bonded_framework
-from gen.zeolites.framework import Framework
+from gen.zeolites.framework import OXYGEN, SILICON, Framework
 from gen.zeolites.geometry import Relaxed, relax_geometry
+from gen.zeolites.settling import settle
 from gen.zeolites.topology import double_edges, parts_and_dimension
 from potentials.errors import GeometryError, InputError
 
 COMPOSITION = "SiO2"
 TRIES = 12  # space groups tried before a sample goes without
 MAX_STRAIN = 0.5  # eV per silicon that the least squares may leave; quartz has 0.01, coesite's net 0.3
+SHAKE = 0.3  # Å, of a sample that found no framework, once
 SYMMETRIC = 0.7  # share of samples generated in a space group
 
 
@@ -81,50 +84,65 @@ def generate_silica(
     raw: dict[int, Structure | None] = {}
     for members in groups.values():
         wanted = asked[members[0]]
-        for made in generate_crystals(model, members, seed, wanted, config, batch_size=batch_size, progress=progress):
+        for made in generate_crystals(
+            model, members, seed, wanted, config, batch_size=batch_size, resample_invalid=True, progress=progress
+        ):
             raw[made.index] = made.structure
     return bonded_samples([(index, raw[index], asked[index].get("space_group")) for index in indices])
 
 
 def bonded_samples(raw: Sequence[tuple[int, Structure | None, int | None]]) -> list[SilicaSample]:
-    """Assign bonds to raw structures, relax, test; (index, structure, space group asked for) of each."""
-    assigned: dict[int, Framework] = {}
-    faults: dict[int, str] = {}
-    for index, structure, _ in raw:
-        if structure is None:
-            faults[index] = "the generator made no structure"
-            continue
-        try:
-            assigned[index] = assigned_framework(structure)
-        except GeometryError as error:
-            faults[index] = str(error)
-            continue
-        if fault := net_fault(assigned[index]):
-            faults[index] = fault
-    waiting = [index for index, _, _ in raw if index not in faults]
-    results = dict(zip(waiting, relax_geometry([assigned[index] for index in waiting]), strict=True))
+    """Settle raw structures, assign bonds, relax, test; (index, structure, space group asked for) of each.
+
+    What comes out without a net, or strained, is shaken once by `SHAKE` Å and settled again, since a symmetric sample
+    may sit on a saddle; the noise is a function of the index.
+    """
+    given = {index: structure for index, structure, _ in raw if structure is not None}
+    faults = {index: "the generator made no structure" for index, structure, _ in raw if structure is None}
+    results = dict.fromkeys(faults, (None, None)) | _frameworks(given)
+    again = {index: _shaken(given[index], index) for index in given if results[index][1] is not None}
+    for index, outcome in _frameworks(again).items():
+        if outcome[1] is None:
+            results[index] = outcome
     samples = []
     for index, structure, group in raw:
+        relaxed, fault = results[index]
+        fault = faults.get(index, fault)
         raw_fault = _raw_fault(structure)
-        if index not in results:
-            samples.append(SilicaSample(index, structure, raw_fault, group, None, faults[index]))
+        if relaxed is None:
+            samples.append(SilicaSample(index, structure, raw_fault, group, None, fault))
             continue
-        result = results[index]
-        fault = geometry_fault(result)
+        framework = None if fault else relaxed.framework.folded()
+        moved = _displacement(structure, relaxed.framework)
         samples.append(
-            SilicaSample(
-                index,
-                structure,
-                raw_fault,
-                group,
-                None if fault else result.framework.folded(),
-                fault,
-                result.misfit,
-                result.strain,
-                displacement(assigned[index], result.framework),
-            )
+            SilicaSample(index, structure, raw_fault, group, framework, fault, relaxed.misfit, relaxed.strain, moved)
         )
     return samples
+
+
+def _frameworks(structures: Mapping[int, Structure]) -> dict[int, tuple[Relaxed | None, str | None]]:
+    """By index, what settling, bonding and relaxing give, and what is wrong with it."""
+    outcome: dict[int, tuple[Relaxed | None, str | None]] = {}
+    assigned: dict[int, Framework] = {}
+    for index, settled in zip(structures, settle(list(structures.values())), strict=True):
+        try:
+            framework = assigned_framework(settled)
+        except GeometryError as error:
+            outcome[index] = (None, str(error))
+            continue
+        if fault := net_fault(framework):
+            outcome[index] = (None, fault)
+        else:
+            assigned[index] = framework
+    for index, result in zip(assigned, relax_geometry(list(assigned.values())), strict=True):
+        outcome[index] = (result, geometry_fault(result))
+    return outcome
+
+
+def _shaken(structure: Structure, index: int) -> Structure:
+    noise = SHAKE * np.random.default_rng([index, 1]).standard_normal((len(structure), 3))
+    frac = structure.frac_coords + noise @ np.linalg.inv(structure.lattice.matrix)
+    return Structure(structure.lattice, structure.species, frac, properties=structure.properties)
 
 
 def net_fault(framework: Framework) -> str | None:
@@ -155,10 +173,16 @@ def geometry_fault(result: Relaxed) -> str | None:
     return None if seen.same_bonds(folded) else "its distances show other bonds than it was given"
 
 
-def displacement(before: Framework, after: Framework) -> float:
-    """Root mean square displacement in Å of atoms listed alike, beyond what the cell did and a common shift."""
-    moved = (after.frac - before.frac) @ after.lattice
-    return float(np.sqrt(((moved - moved.mean(0)) ** 2).sum(1).mean()))
+def _displacement(raw: Structure | None, framework: Framework) -> float | None:
+    """Root mean square displacement in Å from the raw sample, beyond what the cell did and a common shift."""
+    if raw is None:
+        return None
+    numbers = np.array(raw.atomic_numbers)
+    before = np.concatenate([raw.frac_coords[numbers == SILICON], raw.frac_coords[numbers == OXYGEN]])
+    moved = framework.frac - before
+    moved -= np.rint(moved)
+    moved -= moved.mean(0)
+    return float(np.sqrt(((moved @ framework.lattice) ** 2).sum(1).mean()))
 
 
 def _raw_fault(structure: Structure | None) -> str | None:

@@ -8,8 +8,6 @@ are not bonded apart. Many frameworks are relaxed at once, with the optimiser of
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from gen.crystals.gate import cell_heights
 from gen.zeolites.framework import Framework
+from gen.zeolites.pair_batch import PairBatch, make_pair_batch
 from potentials.cell_filter import displace, generalised_forces, lay_out
 from potentials.lbfgs import lbfgs_init, lbfgs_step
 
@@ -90,7 +89,7 @@ def relax_geometry(
 
 def _relax_batch(frameworks: Sequence[Framework], angles: Sequence[float], steps: int, fmax: float) -> list[Relaxed]:
     """A framework that is done is written down at once, so that its result does not depend on its company."""
-    batch = _batch(frameworks)
+    batch = make_pair_batch([f.lattice for f in frameworks], [f.frac for f in frameworks])
     layout = lay_out(batch, variable_cell=True)
     state = lbfgs_init(len(layout.owner), len(frameworks))
     bonded = _bonded(frameworks, angles, batch)
@@ -113,23 +112,7 @@ def _relax_batch(frameworks: Sequence[Framework], angles: Sequence[float], steps
     return [done[k] for k in range(len(frameworks))]
 
 
-def _batch(frameworks: Sequence[Framework]) -> Any:
-    """What `potentials.cell_filter` moves: the fields of a PyG batch it reads."""
-    counts = torch.tensor([len(framework.frac) for framework in frameworks])
-    cell = torch.from_numpy(np.stack([framework.lattice for framework in frameworks])).double()
-    positions = np.concatenate([framework.frac @ framework.lattice for framework in frameworks])
-    return SimpleNamespace(
-        ptr=torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)]),
-        batch=torch.repeat_interleave(torch.arange(len(frameworks)), counts),
-        num_graphs=len(frameworks),
-        num_nodes=int(counts.sum()),
-        pbc=torch.ones(len(frameworks), 3, dtype=torch.bool),
-        cell=cell,
-        positions=torch.from_numpy(positions).double(),
-    )
-
-
-def _bonded(frameworks: Sequence[Framework], angles: Sequence[float], batch: Any) -> _Pairs:
+def _bonded(frameworks: Sequence[Framework], angles: Sequence[float], batch: PairBatch) -> _Pairs:
     """Bonds, edges of tetrahedra and bridges, all two-sided."""
     parts = []
     for k, (framework, angle) in enumerate(zip(frameworks, angles, strict=True)):
@@ -169,7 +152,7 @@ def _codes(first: np.ndarray, second: np.ndarray, shifts: np.ndarray) -> np.ndar
     return (first.astype(np.int64) * 100_000 + second) * 32_768 + cell
 
 
-def _contacts(batch: Any, frameworks: Sequence[Framework], joined: Sequence[np.ndarray]) -> _Pairs:
+def _contacts(batch: PairBatch, frameworks: Sequence[Framework], joined: Sequence[np.ndarray]) -> _Pairs:
     """Pairs within `REACH` that nothing joins."""
     parts = []
     for k, framework in enumerate(frameworks):
@@ -221,7 +204,7 @@ def _join(parts: Sequence[_Pairs]) -> _Pairs:
     return _Pairs(*(torch.cat([getattr(part, name) for part in parts]) for name in _Pairs.__dataclass_fields__))
 
 
-def _energy(batch: Any, tables: Sequence[_Pairs]) -> tuple[Tensor, Tensor, Tensor]:
+def _energy(batch: PairBatch, tables: Sequence[_Pairs]) -> tuple[Tensor, Tensor, Tensor]:
     """Energy [B] eV, forces [N, 3] eV/Å and stress [B, 3, 3] eV/Å^3 of sums of k (d - d0)^2 / 2."""
     energy = batch.positions.new_zeros(batch.num_graphs)
     forces = torch.zeros_like(batch.positions)
@@ -241,7 +224,7 @@ def _energy(batch: Any, tables: Sequence[_Pairs]) -> tuple[Tensor, Tensor, Tenso
     return energy, forces, virial / volume[:, None, None]
 
 
-def _result(batch: Any, k: int, framework: Framework, energy: float, fmax: float) -> Relaxed:
+def _result(batch: PairBatch, k: int, framework: Framework, energy: float, fmax: float) -> Relaxed:
     start, stop = int(batch.ptr[k]), int(batch.ptr[k + 1])
     cell, positions = batch.cell[k].numpy().copy(), batch.positions[start:stop].numpy()
     if not (np.isfinite(cell).all() and np.isfinite(positions).all()) or abs(np.linalg.det(cell)) < 1e-3:
