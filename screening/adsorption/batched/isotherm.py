@@ -316,7 +316,7 @@ def _fill(kernel: Any, model: Any, state: Any) -> int:
     held = [0.0]
     while len(held) <= _LONGEST_FILLING:
         held.append(float(_more(kernel, model, state, True)[:, : len(state.count)].sum(axis=1).mean()))
-        if held[-1] <= 1.01 * held[-2]:
+        if held[-1] <= 1.002 * held[-2]:
             break
     return len(held) - 1
 
