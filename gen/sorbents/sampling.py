@@ -44,6 +44,7 @@ LEAST_SPREAD = 0.2  # of the whole set's spread, below which a set of roles is n
 class SorbentSampling(SamplingConfig):
     """How the reverse process of beads runs; species are blocks here."""
 
+    steps: int = Field(default=25, ge=1)  # predictor steps of cell and positions
     draws: int = Field(default=40, ge=1)  # sets of blocks drawn for one attempt before it is given up
 
 
