@@ -27,8 +27,9 @@ SEARCHES = ((1.5, 2.0, 12), (1.5, 2.0, 60), (1.5, 2.0, 200), (2.5, 5.0, 400))
 CELLS = 3  # whole cells searched in each direction at most
 TURNED = 0.4  # RMSD of unit directions above which a choice whose edges suit a node's block better is looked for
 TURNED_MAX = 0.75  # and above which they do not suit it at all
-RETRIES = 10
-TIME_LIMIT_S = 2.0  # of one programme; the best choice found by then is taken
+RETRIES = 12
+BRANCHES = 20  # nodes of one programme's search tree; the best choice found by then is taken (a limit of time would
+# make the answer depend on the machine)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def connect(beads: Beads) -> Links:
         raise AssemblyError(f"{len(nodes)} nodes with {ends} connection points cannot share {len(edges)} edges")
     reason = "no choice of ends gives every node as many edges as its block has connection points"
     found: dict[tuple[float, float], _Pairs | str] = {}
+    tried = 0
     for stretch, spare, limit in SEARCHES:
         if (stretch, spare) not in found:
             found[stretch, spare] = _candidates(beads, bodies, stretch, spare)
@@ -63,6 +65,9 @@ def connect(beads: Beads) -> Links:
             reason = everything
             continue
         pairs = _best(everything, limit)
+        if len(pairs.edge) == tried:
+            continue  # nothing new
+        tried = len(pairs.edge)
         cuts: list[np.ndarray] = []
         usable: list[tuple[float, Links]] = []  # by how badly they suit the blocks
         for _ in range(RETRIES):
@@ -223,7 +228,7 @@ def _solve(pairs: _Pairs, beads: Beads, cuts: list[np.ndarray]) -> np.ndarray | 
         integrality=np.ones(count),
         bounds=Bounds(0, 1),
         constraints=constraints,
-        options={"time_limit": TIME_LIMIT_S, "mip_rel_gap": 1e-6},
+        options={"node_limit": BRANCHES, "mip_rel_gap": 1e-4},
     )
     return None if result.x is None else np.flatnonzero(result.x > 0.5)
 
