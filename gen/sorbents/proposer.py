@@ -16,7 +16,7 @@ from gen.sorbents.library import pormake_version
 from gen.sorbents.sampling import SorbentSampling
 from potentials.errors import InputError
 
-CHUNK = 16  # frameworks generated at once, always those of the same numbers
+CHUNK = 8  # frameworks generated at once, always those of the same numbers
 KEPT_CHUNKS = 8
 
 
