@@ -35,7 +35,8 @@ def settle(structures: Sequence[Structure], *, steps: int = 150, max_atoms: int 
     settled = list(structures)
     usable = [k for k, structure in enumerate(structures) if _usable(structure)]
     while usable:
-        chosen, atoms = [], 0
+        chosen: list[int] = []
+        atoms = 0
         while usable and (not chosen or atoms + len(structures[usable[0]]) <= max_atoms):
             chosen.append(usable.pop(0))
             atoms += len(structures[chosen[-1]])
