@@ -27,7 +27,7 @@ class BeadTrainConfig(TrainConfig):
 
     max_minutes: float | None = Field(default=None, gt=0)  # of training, over all resumptions
     drop: float = Field(default=0.2, gt=0, lt=1)  # share of frameworks shown without any property, for guidance
-    jitter: float = Field(default=0.3, ge=0)  # noise on fingerprints, in their standard deviations over the library
+    jitter: float = Field(default=0.0, ge=0)  # noise on fingerprints, in their standard deviations over the library
     validate_every: int = Field(default=500, ge=1)  # updates
     checkpoint_seconds: float = Field(default=120.0, gt=0)
 

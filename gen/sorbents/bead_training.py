@@ -55,13 +55,15 @@ def train_sorbents(
     folder = Path(config.out)
     data = dataset or load_bead_dataset(config.data, load_fingerprints().names)
     model = new_bead_model(config, data)
-    started_from = ""
+    started_from, earlier_seconds, earlier_updates = "", 0, 0
     if config.base:
         base = read_bead_model(find_checkpoint(config.base))
         if base.vocabulary != model.vocabulary or base.network.config != config.network:
             raise InputError(f"base = {config.base} has another network or vocabulary: train from random weights")
         _copy_weights(base.network, model.network)
         started_from = base.sha256
+        earlier_seconds = base.provenance["wall_seconds"] + base.provenance.get("base_seconds", 0)
+        earlier_updates = base.provenance["updates"] + base.provenance.get("base_updates", 0)
     network, process = model.network.to(options.device), model.process
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=options.weight_decay)
@@ -94,6 +96,8 @@ def train_sorbents(
             "data": data.counts,
             "seed": options.seed,
             "base_sha256": started_from,
+            "base_seconds": earlier_seconds,
+            "base_updates": earlier_updates,
             "updates": state.step,
             "epochs": round(state.step / per_epoch, 2),
             "wall_seconds": round(state.seconds),

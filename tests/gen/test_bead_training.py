@@ -220,3 +220,22 @@ def test_another_data_set_is_not_resumed(tmp_path):
     other = group_rows(rows(), load_fingerprints().names, LABELS, 40)
     with pytest.raises(InputError, match="another configuration or data set"):
         train_sorbents(tiny(tmp_path, epochs=1), dataset=other)
+
+
+def test_training_starts_from_a_checkpoint(tmp_path):
+    first = train_sorbents(tiny(tmp_path / "first", epochs=2), dataset=dataset())
+    still = tiny(tmp_path / "second", epochs=1, lr=1e-12, lr_final=1e-12, weight_decay=0.0, jitter=0.2)
+    second = train_sorbents(still.model_copy(update={"base": str(first)}), dataset=dataset())
+    before, after = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    assert read_bead_model(second).provenance["base_sha256"] == read_bead_model(first).sha256
+    wider = still.model_copy(update={"base": str(first), "out": str(tmp_path / "third")})
+    wider = wider.model_copy(update={"network": wider.network.model_copy(update={"channels": 24})})
+    with pytest.raises(InputError, match="another network"):
+        train_sorbents(wider, dataset=dataset())
+
+
+def test_large_cells_are_learnt_but_not_drawn(tmp_path):
+    config = tiny(tmp_path)
+    small = config.model_copy(update={"data": config.data.model_copy(update={"max_drawn": 4})})
+    assert set(new_bead_model(small, dataset()).role_sets) == {(2, 2, 2, 6)}

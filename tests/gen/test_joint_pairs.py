@@ -1,9 +1,11 @@
 """Joint features of beads: what they are on a net drawn by hand, and their symmetries."""
 
+import math
+
 import pytest
 import torch
 
-from gen.sorbents.joint_pairs import CENTRES, PAIRS, SHELLS, SPRINGS, VIRIAL, joint_features
+from gen.sorbents.joint_pairs import CENTRES, PAIRS, SHELLS, SPRINGS, VIRIAL, joint_features, reach_features
 
 FRAC = torch.tensor([[[0.0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]], dtype=torch.float64)  # pcu
 EDGE = torch.tensor([[False, True, True, True]])
@@ -81,3 +83,13 @@ def test_rows_of_a_batch_with_other_roles_do_not_mix():
         alone = joint_features(FRAC, cubic(5.2), SIZES, edges)
         for part, whole in zip(alone, both, strict=True):
             assert torch.allclose(whole[row : row + 1], part)
+
+
+def test_reach_features_follow_joints_and_cell():
+    roles = torch.tensor([[6, 2, 2, 2]])
+    first = reach_features(cubic(5.0), SIZES, roles)
+    assert float(first[0, 0]) == pytest.approx(math.log(2.5))  # 1.5 of the node and 1.0 of the edges
+    assert float(first[0, 1]) == pytest.approx(math.log(5.0 / 4 ** (1 / 3) / 2.5))
+    both = reach_features(cubic(10.0), 2 * SIZES, roles)
+    assert float(both[0, 0] - first[0, 0]) == pytest.approx(math.log(2))
+    assert float(both[0, 1]) == pytest.approx(float(first[0, 1]))
