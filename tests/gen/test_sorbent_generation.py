@@ -32,6 +32,7 @@ def generate(n=3, conditions=None, **options):
 def test_beads_that_are_given_whole_are_assembled():
     (result,) = generate(1, fixed=Fixed(MOF5))
     assert result.fault is None
+    assert (result.net, result.key) == ("pcu", "pcu:N16:E14")
     assert len(result.structure) == 53  # Zn4O(CO2)6 and three phenylene
     assert result.structure.composition["Zn"] == 4
     assert result.structure.composition["C"] == 24
@@ -181,3 +182,14 @@ def test_front_door(checkpoint, caplog):
     ):
         with pytest.raises(InputError, match=words):
             generator.generate(**options)
+
+
+@pytest.mark.slow
+def test_shipped_weights_make_frameworks():
+    """One attempt each with the default settings; the published share is about twice the one required here."""
+    generator = Generator.from_pretrained("sorbents")
+    results = generator.results(24, seed=11, conditions={"metals": "Zn,Cu"}, resample_invalid=False)
+    built = [result for result in results if result.structure is not None]
+    assert len(built) >= 5
+    assert len({result.key for result in built}) >= 4
+    assert all({"Zn", "Cu"} & set(result.structure.properties["metals"]) for result in built)
