@@ -1,4 +1,4 @@
-"""`sorbus dataset mofs|zeolites`: make the training set of the sorbent generator, or of the silica generator."""
+"""`sorbus dataset mofs|real|zeolites`: make the training set of the sorbent generator, or of the silica generator."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     ]
     silica = ["sorbus dataset zeolites configs/dataset/zeolites.yaml"]
     parser = verb_parser(verbs, "dataset", "Make a training set: frameworks, or silica nets.", examples + silica)
-    kinds = parser.add_subparsers(dest="kind", metavar="mofs|real", required=True)
+    kinds = parser.add_subparsers(dest="kind", metavar="mofs|real|zeolites", required=True)
     summary = "Assemble, check, label and deduplicate frameworks for the sorbent generator. Run again to go on."
     sub = verb_parser(kinds, "mofs", summary, examples[:-1])
     add_config_options(sub, positional="a YAML file")
@@ -28,6 +28,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sub = verb_parser(kinds, "real", summary, examples[-1:])
     add_config_options(sub, positional="a YAML file")
     sub.set_defaults(run=_run_real)
+    summary = "Relax silica nets of the RCSR and the IZA atlas, shaken and in supercells. Run again to go on."
+    sub = verb_parser(kinds, "zeolites", summary, silica)
+    add_config_options(sub, positional="a YAML file")
+    sub.set_defaults(run=_run_zeolites)
 
 
 def _run_mofs(arguments: argparse.Namespace) -> int:
@@ -63,6 +67,19 @@ def _run_real(arguments: argparse.Namespace) -> int:
         for reason, number in found["reasons"].items():
             print(f"  lost {number}: {reason}")
     print(f"{summary['rows']} rows in {settings.out}, summary in {summary_path(Path(settings.out))}")
+    return 0
+
+
+def _run_zeolites(arguments: argparse.Namespace) -> int:
+    """Relax the nets that are still missing, write the table, and say what went into it."""
+    from gen.zeolites.dataset import ZeoliteDataConfig, build_zeolite_table
+
+    settings, _ = resolve_config(ZeoliteDataConfig, arguments, _settings_file(arguments))
+    if arguments.print_config:
+        return print_config(settings)
+    for name, number in build_zeolite_table(settings, progress=True).items():
+        print(f"{name}: {number}")
+    print(f"training cells in {settings.out}")
     return 0
 
 
