@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=300, help="samples")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop starting new work after so long")
     parser.add_argument("--checkpoint", default="zeolites")
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--count", type=int, default=20, help="new nets whose energy is asked for")
     parser.add_argument("--no-record", action="store_true", help="print only")
     arguments = parser.parse_args()
@@ -154,8 +154,8 @@ def _record_samples(arguments: argparse.Namespace) -> None:
     chance = sum(row["fault"] is None for row in control) / len(control) if control else None
     how = (
         f"{len(rows)} samples, seed {SEED}, {arguments.steps} steps and 10 of quenching, sizes of 2 to 12 Si and, for "
-        "seven in ten, space groups drawn as the training cells have them; samples with atoms below 0.5 A apart drawn "
-        "again, at most ten times; settled, bonds assigned, relaxed, once more from a 0.3 A shake where that failed"
+        "seven in ten, space groups drawn as the training cells have them; those with atoms below 0.5 A apart drawn again "
+        "without a space group, at most ten times; settled, bonds assigned, relaxed, once more from a 0.3 A shake where that failed"
     )
     print(f"{share:.3f} four-connected, {raw} raw, {len(new)} nets not trained on, {len(nameless)} without a name")
     print("random control:", chance, "of", len(control))

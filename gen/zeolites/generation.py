@@ -78,17 +78,46 @@ def generate_silica(
     """
     given = {**(conditions or {}), "composition": COMPOSITION}
     asked = {index: _draw(model, reference, seed, index, given, symmetric) for index in indices}
-    groups: dict[tuple, list[int]] = collections.defaultdict(list)
+    raw = _raw(model, asked, seed, config, batch_size, resample_invalid=False, progress=progress)
+    # orbits that collapse on each other do so again and again: such a sample goes on without its space group
+    free = {
+        index: {key: value for key, value in asked[index].items() if key != "space_group" or key in given}
+        for index, structure in raw.items()
+        if structure is None or structure.properties.get("fault")
+    }
+    raw |= _raw(model, free, seed, config, batch_size, resample_invalid=True, progress=progress)
+    asked |= free
+    return bonded_samples([(index, raw[index], asked[index].get("space_group")) for index in indices])
+
+
+def _raw(
+    model: CrystalModel,
+    asked: Mapping[int, Mapping[str, Any]],
+    seed: int,
+    config: SamplingConfig | None,
+    batch_size: int,
+    *,
+    resample_invalid: bool,
+    progress: bool,
+) -> dict[int, Structure | None]:
+    """Structures by index, those of equal conditions generated together."""
+    groups: dict[tuple[tuple[str, str], ...], list[int]] = collections.defaultdict(list)
     for index, wanted in asked.items():
         groups[tuple(sorted((key, str(value)) for key, value in wanted.items()))].append(index)
-    raw: dict[int, Structure | None] = {}
+    made: dict[int, Structure | None] = {}
     for members in groups.values():
-        wanted = asked[members[0]]
-        for made in generate_crystals(
-            model, members, seed, wanted, config, batch_size=batch_size, resample_invalid=True, progress=progress
+        for result in generate_crystals(
+            model,
+            members,
+            seed,
+            asked[members[0]],
+            config,
+            batch_size=batch_size,
+            resample_invalid=resample_invalid,
+            progress=progress,
         ):
-            raw[made.index] = made.structure
-    return bonded_samples([(index, raw[index], asked[index].get("space_group")) for index in indices])
+            made[result.index] = result.structure
+    return made
 
 
 def bonded_samples(raw: Sequence[tuple[int, Structure | None, int | None]]) -> list[SilicaSample]:
