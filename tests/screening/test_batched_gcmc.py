@@ -104,9 +104,11 @@ def test_raspa_finds_the_same_uptake_of_water():
     from screening.adsorption.gcmc import GcmcSettings, uptake_of_host
 
     host = salt(charge=0.3, truncation="shifted")
-    settings = IsothermSettings(error=0.02, ideal_gas=True)
+    settings = IsothermSettings(error=0.04, ideal_gas=True)
     (ours,) = isotherm_of_host(host, {"H2O": 1.0}, [3e5], 450.0, settings=settings)
-    protocol = GcmcSettings(model=host.model, equilibration_cycles=500, production_cycles=8000, ideal_gas=True)
+    protocol = GcmcSettings(
+        model=host.model, equilibration_cycles=100, production_cycles=1500, ideal_gas=True, longest=1.0
+    )
     a, b = ours["H2O"], uptake_of_host(host, {"H2O": 1.0}, 3e5, 450.0, protocol, seed=1)["H2O"]
     assert a.uptake == pytest.approx(b.uptake, abs=4.0 * np.hypot(a.uptake_std, b.uptake_std))
 
