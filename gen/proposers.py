@@ -25,9 +25,9 @@ PROPOSERS: Mapping[str, ProposerEntry] = {
     for entry in (
         ProposerEntry("template", "gen.sorbents.template:TemplateProposer", "gen.sorbents.template:TemplateSettings"),
         ProposerEntry("crystals", "gen.crystals.proposer:CrystalProposer", "gen.crystals.proposer:CrystalSettings"),
-        ProposerEntry("zeolites", "gen.zeolites.proposer:ZeoliteProposer", "gen.zeolites.proposer:ZeoliteSettings"),
         ProposerEntry("files", "gen.sorbents.files:FilesProposer", "gen.sorbents.files:FilesSettings"),
         ProposerEntry("sorbents", "gen.sorbents.proposer:SorbentProposer", "gen.sorbents.proposer:SorbentSettings"),
+        ProposerEntry("zeolites", "gen.zeolites.proposer:ZeoliteProposer", "gen.zeolites.proposer:ZeoliteSettings"),
     )
 }
 
