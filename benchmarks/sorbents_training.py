@@ -53,9 +53,9 @@ def _cost(model: BeadModel) -> None:
         id="D6b",
         value=round((known["wall_seconds"] + known["base_seconds"]) / 60, 1),
         unit="min",
-        protocol=f"training of the shipped weights on one busy core: {known['updates'] + known['base_updates']} updates of "
-        f"{known['config']['train']['batch_size']} on {rows} frameworks, all stages; the making of the data set not "
-        "counted; as written in the checkpoint",
+        protocol="training of the shipped weights on one busy core: "
+        f"{known['updates'] + known['base_updates']} updates of {known['config']['train']['batch_size']} "
+        f"on {rows} frameworks, all stages; the making of the data set not counted; as written in the checkpoint",
         data_sha256=known["data_sha256"],
         seed=known["seed"],
         peer="MOFDiff, block encoder and diffusion model on one V100, as its authors state",
