@@ -155,8 +155,8 @@ def _record_samples(arguments: argparse.Namespace) -> None:
     how = (
         f"{len(rows)} samples, seed {SEED}, {arguments.steps} steps and 10 of quenching, sizes of 2 to 12 Si and, for "
         "seven in ten, space groups drawn as the training cells have them; those with atoms below 0.5 A apart drawn "
-        "again without a space group, at most ten times; settled, bonds assigned, relaxed, once more from a 0.3 A shake "
-        "where that failed"
+        "again without a space group, at most ten times; settled, bonds assigned, relaxed, once more from a 0.3 A "
+        "shake where that failed"
     )
     print(f"{share:.3f} four-connected, {raw} raw, {len(new)} nets not trained on, {len(nameless)} without a name")
     print("random control:", chance, "of", len(control))
