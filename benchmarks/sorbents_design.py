@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="then the part ends; run again to go on")
     parser.add_argument("--guidance", type=float, help="weight of the condition; default: the sampler's")
+    parser.add_argument("--steps", type=int, help="of the reverse process; default: the sampler's")
     parser.add_argument("--checkpoint", default="sorbents")
     parser.add_argument("--data", type=Path, default=DATASET)
     parser.add_argument("--no-record", action="store_true")
@@ -107,7 +108,8 @@ def _proposals(arguments: argparse.Namespace) -> Iterator[Proposed]:
     if arguments.what == "template":
         return template(arguments.seed, SETTINGS)
     target = float(np.quantile(trained_values(list(read_bead_rows(arguments.data)), PROPERTY), QUANTILE))
-    guided = {} if arguments.guidance is None else {"guidance": arguments.guidance}
+    guided = {"guidance": arguments.guidance, "steps": arguments.steps}
+    guided = {name: value for name, value in guided.items() if value is not None}
     print(f"asked for {PROPERTY} = {target:.3f}")
     return learned(arguments.seed, {PROPERTY: target, **SETTINGS}, True, arguments.checkpoint, batch=16, **guided)
 
@@ -184,8 +186,8 @@ def _report(arguments: argparse.Namespace) -> None:
         f"CO2 uptake at 0.15 bar and {TEMPERATURE:g} K (grand-canonical Monte Carlo of screening/adsorption/batched, "
         f"UFF + TraPPE, learned charges, relative error {arguments.error:g}, rigid and unrelaxed) of valid frameworks "
         f"({CHECKED}) of at most {SETTINGS['max_atoms']} atoms, seed {arguments.seed}; {arguments.budget} evaluations "
-        f"of the Henry coefficient each; learned: asked for {PROPERTY} at the {QUANTILE:.0%} quantile of its "
-        f"{len(trained)} training labels; genetic algorithm over recipes: {POPULATION} parents, {CHILDREN} children, "
+        f"of the Henry coefficient each; learned ({arguments.steps or 'default'} steps, drawn again where not assembled): "
+        f"asked for {PROPERTY} at the {QUANTILE:.0%} quantile of its {len(trained)} training labels; genetic algorithm over recipes: {POPULATION} parents, {CHILDREN} children, "
         "fitness log10 K_H"
     )
     note = (
@@ -223,7 +225,11 @@ def _path(arguments: argparse.Namespace, method: str) -> Path:
         **SETTINGS,
     }
     if method == "learned":
-        identity |= {"model": model_hash(arguments.checkpoint), "guidance": arguments.guidance}
+        identity |= {
+            "model": model_hash(arguments.checkpoint),
+            "guidance": arguments.guidance,
+            "steps": arguments.steps,
+        }
     FOLDER.mkdir(parents=True, exist_ok=True)
     return FOLDER / f"design_{method}_{sha256_json(identity)[:10]}.jsonl"
 

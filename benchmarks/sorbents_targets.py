@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--free", type=int, default=95, help="frameworks without a condition, for the spread")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--guidance", type=float, help="weight of the condition; default: the sampler's")
-    parser.add_argument("--minutes", type=float, help="for each property; then fewer are measured")
+    parser.add_argument("--steps", type=int, help="of the reverse process; default: the sampler's")
+    parser.add_argument("--minutes", type=float, help="for the measurements of each property; then fewer are measured")
     parser.add_argument("--only", choices=[name for name, *_ in ASKED], help="one property")
     parser.add_argument("--checkpoint", default="sorbents")
     parser.add_argument("--data", type=Path, default=DATASET)
@@ -49,9 +50,9 @@ def _measure(
 ) -> None:
     targets = np.unique(np.quantile(trained, np.linspace(0.05, 0.95, TARGETS)))  # many have no room for the probe: 0
     labels = Labels(PORES_ONLY if name == "void_fraction" else ALL, arguments.seed)
-    limit = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
     made = [(float(target), _samples(arguments, {name: float(target)}, arguments.each)) for target in targets]
     unasked = _samples(arguments, {}, arguments.free)
+    limit = time.monotonic() + 60 * arguments.minutes if arguments.minutes else np.inf
     # every target once before any gets its next, so that a run cut short is balanced
     queue = [(target, samples[k]) for k in range(arguments.each) for target, samples in made if k < len(samples)]
     queue = [(np.nan, sample) for sample in unasked[: len(unasked) // 2]] + queue
@@ -85,6 +86,7 @@ def _measure(
         return
     model = model_hash(arguments.checkpoint)
     guidance = "the sampler's default guidance" if arguments.guidance is None else f"guidance {arguments.guidance:g}"
+    guidance += "" if arguments.steps is None else f", {arguments.steps} steps"
     protocol = (
         f"{name} asked at {len(targets)} quantiles (5 to 95 %) of the {len(trained)} training labels, {proposed} "
         f"frameworks of seed {arguments.seed} as users get them, {guidance}; of these {valid} pass {CHECKED} and "
@@ -113,6 +115,7 @@ def _measure(
 def _samples(arguments: argparse.Namespace, conditions: dict[str, float], n: int) -> list[Sample]:
     """The first `n` frameworks under conditions, with those that cannot be assembled drawn again."""
     guided = {} if arguments.guidance is None or not conditions else {"guidance": arguments.guidance}
+    guided |= {} if arguments.steps is None else {"steps": arguments.steps}
     identity = {"model": model_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
     batch = arguments.each if conditions else 32
 
