@@ -186,8 +186,9 @@ def _report(arguments: argparse.Namespace) -> None:
         f"CO2 uptake at 0.15 bar and {TEMPERATURE:g} K (grand-canonical Monte Carlo of screening/adsorption/batched, "
         f"UFF + TraPPE, learned charges, relative error {arguments.error:g}, rigid and unrelaxed) of valid frameworks "
         f"({CHECKED}) of at most {SETTINGS['max_atoms']} atoms, seed {arguments.seed}; {arguments.budget} evaluations "
-        f"of the Henry coefficient each; learned ({arguments.steps or 'default'} steps, drawn again where not assembled): "
-        f"asked for {PROPERTY} at the {QUANTILE:.0%} quantile of its {len(trained)} training labels; genetic algorithm over recipes: {POPULATION} parents, {CHILDREN} children, "
+        f"of the Henry coefficient each; learned ({arguments.steps or 'default'} steps, drawn again where not "
+        f"assembled): asked for {PROPERTY} at the {QUANTILE:.0%} quantile of its {len(trained)} training labels; "
+        f"genetic algorithm over recipes: {POPULATION} parents, {CHILDREN} children, "
         "fitness log10 K_H"
     )
     note = (
