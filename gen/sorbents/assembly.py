@@ -20,7 +20,7 @@ from gen.sorbents.joints import Joint, find_joints
 from gen.sorbents.library import load_block, load_net, pormake
 from gen.sorbents.recipe import Recipe
 from gen.sorbents.scaling import NetScaler
-from gen.sorbents.settling import settle
+from gen.sorbents.settling import MIN_HEIGHT, cell_height, settle
 from gen.sorbents.torsions import turn_linkers
 
 __all__ = ["AssemblyError", "Framework", "assemble"]
@@ -62,7 +62,7 @@ def assemble(recipe: Recipe, catalog: Catalog) -> Framework:
         raise AssemblyError(f"PORMAKE cannot assemble {recipe.key}: {' '.join(str(error).split())}") from error
     placed = built.info["located_bbs"]
     cell = np.array(built.info["topology"].atoms.cell[:])
-    if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1.0:
+    if not np.isfinite(cell).all() or cell_height(cell) < MIN_HEIGHT:
         raise AssemblyError(f"PORMAKE scaled the net of {recipe.key} to a flat cell")
     names = _slot_names(recipe, catalog, built.info["topology"])
     joints = find_joints(built, placed, cell)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gen.sorbents.bodies import body_of, transformed
+from gen.sorbents.assembly import assemble
+from gen.sorbents.bodies import AssemblyError, body_of, transformed
 from gen.sorbents.build_catalog import RMSD_LIMIT, fit_rmsd
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.joints import find_joints
@@ -20,6 +21,7 @@ from gen.sorbents.library import (
     net_names,
     pormake,
 )
+from gen.sorbents.recipe import Recipe
 from gen.sorbents.scaling import NetScaler
 from gen.sorbents.settling import close_joints
 from gen.sorbents.torsions import _overlap, _rotate
@@ -145,3 +147,8 @@ def test_overlap_is_zero_beyond_contact():
     here = np.zeros((1, 3))
     assert _overlap(here, carbon, np.array([[2.7, 0.0, 0.0]]), carbon) == 0.0
     assert _overlap(here, carbon, np.array([[2.12, 0.0, 0.0]]), carbon) == pytest.approx(0.25)  # limit 2.62 Å
+
+
+def test_a_net_scaled_flat_is_refused_rather_than_searched_for_ever():
+    with pytest.raises(AssemblyError, match="flat cell"):
+        assemble(Recipe("bbx", ("N7", "N448"), (None, None, "E44")), load_catalog())
