@@ -27,10 +27,12 @@ from benchmarks.sorbents_samples import (
     FOLDER,
     Proposed,
     Sample,
+    collect,
     judged,
     learned,
     model_hash,
     recipe_blocks,
+    skipping,
     template,
 )
 from gen.sorbents.assembly import AssemblyError, assemble
@@ -94,24 +96,33 @@ def _evaluated(arguments: argparse.Namespace, labels: Labels) -> Iterator[tuple[
     if arguments.what == "genetic":
         yield from _genetic(arguments, labels)
         return
-    counted = 0
-    for proposed in _proposals(arguments):
-        sample = judged(proposed)
-        if sample.valid:
-            yield sample, labels.label(sample).get(PROPERTY, NOTHING)
-            counted += 1
-        if counted == arguments.budget:
-            return
+    n = 0
+    valid: list[Sample] = []
+    while len(valid) < arguments.budget:
+        n += arguments.budget // 2
+        valid = [sample for sample in _samples(arguments, n) if sample.valid]
+    for sample in valid[: arguments.budget]:
+        yield sample, labels.label(sample).get(PROPERTY, NOTHING)
 
 
-def _proposals(arguments: argparse.Namespace) -> Iterator[Proposed]:
+def _samples(arguments: argparse.Namespace, n: int) -> list[Sample]:
+    """The first `n` proposals of a method, kept on disk."""
     if arguments.what == "template":
-        return template(arguments.seed, SETTINGS)
-    target = float(np.quantile(trained_values(list(read_bead_rows(arguments.data)), PROPERTY), QUANTILE))
+        identity = {"seed": arguments.seed, **SETTINGS}
+        return collect(
+            "design_made_template", lambda first: skipping(template(arguments.seed, SETTINGS), first), n, identity
+        )
+    rows = list(read_bead_rows(arguments.data))
+    target = float(np.quantile(trained_values(rows, PROPERTY), QUANTILE))
+    conditions = {PROPERTY: target, **SETTINGS}
     guided = {"guidance": arguments.guidance, "steps": arguments.steps}
     guided = {name: value for name, value in guided.items() if value is not None}
-    print(f"asked for {PROPERTY} = {target:.3f}")
-    return learned(arguments.seed, {PROPERTY: target, **SETTINGS}, True, arguments.checkpoint, batch=16, **guided)
+    identity = {"model": model_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
+
+    def source(first: int) -> Iterator[Proposed]:
+        return learned(arguments.seed, conditions, True, arguments.checkpoint, batch=16, first=first, **guided)
+
+    return collect("design_made_learned", source, n, identity)
 
 
 def _genetic(arguments: argparse.Namespace, labels: Labels) -> Iterator[tuple[Sample, float]]:
