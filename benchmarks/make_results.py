@@ -37,7 +37,7 @@ WHAT = {
     "S8e": "Time of one template proposal.",
     "S9": "Pore sizes and surfaces against published figures.",
     "D1r": "Valid template frameworks reduced to beads and assembled again: same net and blocks.",
-    "D1s": "The same: same graph of bonds (beads do not say how a block of high symmetry is turned, or which way round).",
+    "D1s": "The same: same graph of bonds (beads do not say how a symmetric block is turned, or which way round).",
     "D1t": "Beads with noise: linked as they were.",
     "D1u": "Beads with noise: assembled and valid.",
     "D1v": "Beads with noise: how far a block aligned with its neighbours' directions is misturned.",

@@ -150,7 +150,7 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
             roles: tuple((float(mean), float(spread), int(known)) for mean, spread, known in values)
             for roles, (_, values) in sets.items()
         }
-        if len(vocabulary) != len(connections) or len(network.embedding.fingerprints) != len(vocabulary):
+        if len(vocabulary) != len(connections) or len(network.fingerprints) != len(vocabulary):
             raise ValueError("its vocabulary and its fingerprints differ in number")
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]

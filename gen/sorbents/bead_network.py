@@ -77,6 +77,13 @@ class BeadNetwork(CrystalNetwork):
         self.register_buffer("sizes", sizes)
         self.sizes: Tensor
 
+    @property
+    def fingerprints(self) -> Tensor:
+        """[T, F] standardised fingerprints of the blocks."""
+        table = self.embedding
+        assert isinstance(table, BlockTable)
+        return table.fingerprints
+
     def forward(
         self,
         tokens: Tensor,

@@ -115,7 +115,7 @@ def train_sorbents(
         jitter = None
         if options.jitter > 0:
             generator = generator_for(options.seed, "jitter", state.step, n_beads, int(rows[0]))
-            noise = torch.randn(network.embedding.fingerprints.shape, generator=generator)
+            noise = torch.randn(network.fingerprints.shape, generator=generator)
             jitter = options.jitter * noise.to(options.device)
         return bound(network, roles, None if values is None else values.to(options.device), jitter=jitter)
 

@@ -101,7 +101,7 @@ def power_spectrum(directions: np.ndarray) -> np.ndarray:
 def _anchors(block: Any) -> np.ndarray:
     """The atom each connection point is bonded to (the first, where a block is ambiguous)."""
     points = [int(point) for point in block.connection_point_indices]
-    partner = {}
+    partner: dict[int, int] = {}
     for i, j in np.asarray(block.bonds).tolist():
         for point, other in ((i, j), (j, i)):
             if point in points:
