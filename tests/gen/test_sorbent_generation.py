@@ -173,8 +173,9 @@ def test_front_door(checkpoint, caplog):
     assert all(structure.properties["blocks"]["N16"] == 1 for structure in structures)
     assert [s.properties["index"] for s in generator.sample(1, seed=3, fixed=Fixed(MOF5), start=5)] == [5]
     assert generator.generate(0) == []
-    assert generator.sample(1, seed=0, steps=3) == []  # what random weights make cannot be assembled
-    assert "1 of 1 frameworks could not be built" in caplog.text
+    made = generator.sample(6, seed=0, steps=3)  # little of what random weights make can be assembled
+    assert len(made) < 6
+    assert f"{6 - len(made)} of 6 frameworks could not be built" in caplog.text
     for options, words in (
         ({"n": -1}, "negative"),
         ({"n": 1, "stepz": 3}, "did you mean 'steps'"),

@@ -143,13 +143,15 @@ def lennard_jones_liquid(kernel, centres: np.ndarray, cell: np.ndarray):
         site_count=np.array([1]), site_kind=np.zeros((1, 1), dtype=np.int64), site_position=np.zeros((1, 1, 3)),
         reach=np.zeros(1), repulsion=4.0 * epsilon * sigma**12 * one, attraction=4.0 * epsilon * sigma**6 * one,
         shift=none, coulomb=none, pair_tail=none, cutoff=10.0, centre_cutoff=10.0, voxels=np.ones(3, dtype=np.int64),
+        charge=np.zeros(1), alpha=0.0, waves=np.zeros((0, 3), dtype=np.int64), wave_weights=np.zeros(0), most_wave=0,
+        own_energy=np.zeros(1),
         density=one, alias_share=one, alias=np.zeros((1, 1), dtype=np.int64), blocked_centres=np.zeros((0, 3)),
         blocked_squares=np.zeros(0), blocked_first=np.zeros(2, dtype=np.int64), beta=1.0 / 300.0,
         activity=np.zeros(1), moves=np.ones(5),
     )  # fmt: skip
     state = kernel.State(
         centres=np.array(centres), turns=np.zeros((n, 3, 3)), sites=np.zeros((n, 1, 3)),
-        component=np.zeros(n, dtype=np.int64), host_energy=np.zeros(n), count=np.array([n]), energy=np.zeros(2),
+        component=np.zeros(n, dtype=np.int64), host_energy=np.zeros(n), count=np.array([n]), energy=np.zeros(2), factor=np.zeros((0, 2)),
         steps=np.ones((1, 2)), tried=np.zeros((1, 5), dtype=np.int64), accepted=np.zeros((1, 5), dtype=np.int64),
         random=np.ones(4, dtype=np.uint64),
     )  # fmt: skip
