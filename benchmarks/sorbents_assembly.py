@@ -5,7 +5,7 @@ the beads carry?
 
 Valid frameworks of the `template` proposer are reduced to beads. The beads are assembled again, first as they are,
 then with Gaussian noise on every position and a random strain of the cell, which is what a generator leaves. Records
-D1r-D1x and D6b. Two seconds of one core a framework.
+D1r-D1x and D6c. Two seconds of one core a framework.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def main() -> None:
         ("D1t", noisy["connected"], "% linked as they were", ladder),
         ("D1u", noisy["valid"], "% assembled and valid", ladder),
         ("D1v", noisy["misturned_degrees"], "degrees, median over nodes", ladder),
-        ("D6b", exact["seconds"], "s of one core a framework", "mean, no noise"),
+        ("D6c", exact["seconds"], "s of one core a framework", "mean, no noise"),
     )
     for id_, value, unit, how in rows:
         record(id=id_, value=value, unit=unit, protocol=protocol + how, data_sha256=None, seed=arguments.seed)

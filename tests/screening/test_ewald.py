@@ -151,7 +151,8 @@ def lennard_jones_liquid(kernel, centres: np.ndarray, cell: np.ndarray):
     )  # fmt: skip
     state = kernel.State(
         centres=np.array(centres), turns=np.zeros((n, 3, 3)), sites=np.zeros((n, 1, 3)),
-        component=np.zeros(n, dtype=np.int64), host_energy=np.zeros(n), count=np.array([n]), energy=np.zeros(2), factor=np.zeros((0, 2)),
+        component=np.zeros(n, dtype=np.int64), host_energy=np.zeros(n), count=np.array([n]), energy=np.zeros(2),
+        factor=np.zeros((0, 2)),
         steps=np.ones((1, 2)), tried=np.zeros((1, 5), dtype=np.int64), accepted=np.zeros((1, 5), dtype=np.int64),
         random=np.ones(4, dtype=np.uint64),
     )  # fmt: skip
