@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from example_snapshot import sodalite
@@ -34,8 +35,11 @@ def test_an_offline_run_holds_everything_that_was_logged(tmp_path, capfd):
 
     (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     (log,) = run.glob("*.wandb")
-    held = log.read_bytes()
     logged = ("train/energy_error", "train/force_error", "survivors", "candidate/01", "report", "learning_rate")
+    held, patience = log.read_bytes(), time.monotonic() + 30
+    while any(key.encode() not in held for key in logged) and time.monotonic() < patience:
+        time.sleep(0.2)  # a process of wandb's own writes the file
+        held = log.read_bytes()
     for key in logged:
         assert key.encode() in held, key
     media = [path for path in (run / "files" / "media").rglob("*") if path.is_file()]
