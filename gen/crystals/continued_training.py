@@ -12,7 +12,7 @@ from gen.crystals.config import TrainConfig
 from gen.crystals.dataset import Crystal, CrystalDataset, CrystalGroup
 from gen.crystals.run_state import RunState, restore_state
 from gen.crystals.training import learning_rate, prepare_group, update_network, validate
-from gen.crystals.update_loop import Batch, run_updates
+from gen.crystals.update_loop import Batch, Budget, run_updates
 from gen.evaluation.reference import write_reference
 from potentials.config import Config
 from potentials.files import sha256_json
@@ -105,7 +105,9 @@ def continue_training(
         lr = learning_rate(state.step, config.updates, options)
         return update_network(state, model.process, train, batch, options, lr)
 
-    run_updates(state, folder, fingerprint, sizes, options, config.updates, update, title="retrain", progress=progress)
+    run_updates(
+        state, folder, fingerprint, sizes, options, Budget(config.updates), update, title="retrain", progress=progress
+    )
     held_out = {
         n: prepare_group(g, model.elements, model.process, n, options.device) for n, g in data.validation.items()
     }

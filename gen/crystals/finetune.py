@@ -23,7 +23,7 @@ from gen.crystals.property_table import PropertyTable, read_table
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
 from gen.crystals.sources import read_formulas
 from gen.crystals.training import Tracker, formula_units, learning_rate, prepare_group, update_network, validate
-from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
+from gen.crystals.update_loop import Batch, run_updates, training_budget, updates_per_epoch
 from gen.evaluation import reference
 from potentials.config import Config, dump_yaml
 from potentials.errors import InputError
@@ -109,7 +109,7 @@ def finetune_crystals(
     _write_reference(folder, base_folder, table)
 
     per_epoch = updates_per_epoch(sizes, options)
-    total = per_epoch * options.epochs
+    budget = training_budget(options, per_epoch)
 
     def bind(n_atoms: int, rows: Tensor) -> ScoreNetwork:
         values = train_values[n_atoms][rows].float()
@@ -133,7 +133,7 @@ def finetune_crystals(
             "seed": options.seed,
             "updates": state.step,
             "epochs": round(state.step / per_epoch, 2),
-            "planned_epochs": options.epochs,
+            "planned_epochs": options.epochs if options.max_minutes is None else None,
             "wall_seconds": round(state.seconds),
             "torch": torch.__version__,
             "losses": losses,
@@ -147,7 +147,7 @@ def finetune_crystals(
         write_atomic(folder / "MODEL_CARD.md", model_card(folder, trained.properties, provenance, table.bad_rows))
 
     def update(batch: Batch) -> dict[str, float]:
-        lr = learning_rate(state.step, total, options)
+        lr = learning_rate(state.step, budget.planned(state), options)
         return {"lr": lr, **update_network(state, base.process, groups, batch, options, lr, bind if names else None)}
 
     def held_out_losses() -> dict[str, float]:
@@ -159,7 +159,7 @@ def finetune_crystals(
         fingerprint,
         sizes,
         options,
-        total,
+        budget,
         update,
         title="finetune crystals",
         log=log,
@@ -261,7 +261,7 @@ def _write_reference(folder: Path, base_folder: Path, table: PropertyTable) -> N
 
 def _fingerprint(config: FinetuneConfig, base: CrystalModel, data_sha256: str) -> str:
     """Hash of all that must agree for a run to be resumed; length, logging and place may change."""
-    free = {"epochs", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
+    free = {"epochs", "max_minutes", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
     return sha256_json(
         {
             "base": base.sha256,

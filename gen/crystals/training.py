@@ -18,13 +18,12 @@ from gen.crystals.network import CrystalNetwork
 from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, Draws, ScoreNetwork
 from gen.crystals.processes import make_process
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
-from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
+from gen.crystals.update_loop import Batch, run_updates, training_budget, updates_per_epoch
 from gen.evaluation.reference import write_reference
 from potentials.config import Config, dump_yaml
 from potentials.files import sha256_json, write_atomic
 
 CHANNELS = ("coordinates", "lattice", "species")
-ENDLESS = 10**9  # updates, where minutes are the budget
 
 
 class Tracker(Protocol):
@@ -80,8 +79,7 @@ def train_crystals(
     write_reference(folder, data)
 
     per_epoch = updates_per_epoch(sizes, options)
-    budget = 60 * options.max_minutes if options.max_minutes is not None else math.inf
-    total = per_epoch * options.epochs if options.max_minutes is None else ENDLESS
+    budget = training_budget(options, per_epoch)
 
     def log(values: dict[str, float]) -> None:
         append_metrics(folder, values, state.step)
@@ -107,9 +105,7 @@ def train_crystals(
         )
 
     def update(batch: Batch) -> dict[str, float]:
-        done = state.seconds / budget
-        planned = total if options.max_minutes is None else round(state.step / done) if done > 0 else ENDLESS
-        lr = learning_rate(state.step, planned, options)
+        lr = learning_rate(state.step, budget.planned(state), options)
         return {"lr": lr, **update_network(state, process, train, batch, options, lr)}
 
     def held_out() -> dict[str, float]:
@@ -121,13 +117,12 @@ def train_crystals(
         fingerprint,
         sizes,
         options,
-        total,
+        budget,
         update,
         title="train crystals",
         log=log,
         validate=held_out if validation else None,
         write=write,
-        max_seconds=budget,
     )
     return folder
 

@@ -23,9 +23,8 @@ class BeadDataConfig(Config):
 
 
 class BeadTrainConfig(TrainConfig):
-    """Optimiser and run length; minutes, where given, replace epochs and the learning rate follows the clock."""
+    """Optimiser and run length."""
 
-    max_minutes: float | None = Field(default=None, gt=0)  # of training, over all resumptions
     drop: float = Field(default=0.2, gt=0, lt=1)  # share of frameworks shown without any property, for guidance
     jitter: float = Field(default=0.0, ge=0)  # noise on fingerprints, in their standard deviations over the library
     validate_every: int = Field(default=500, ge=1)  # updates

@@ -1,7 +1,6 @@
 """Training the sorbent generator: the crystals' loop, on beads."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from gen.crystals.checkpoint import find_checkpoint
 from gen.crystals.process import CleanCrystals, CrystalProcess, ScoreNetwork
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
 from gen.crystals.training import Tracker, learning_rate, update_network, validate
-from gen.crystals.update_loop import Batch, run_updates, updates_per_epoch
+from gen.crystals.update_loop import Batch, run_updates, training_budget, updates_per_epoch
 from gen.sorbents.bead_config import BeadTrainConfig, BeadTrainingConfig
 from gen.sorbents.bead_dataset import BeadDataset, BeadGroup, load_bead_dataset
 from gen.sorbents.bead_model import new_bead_model, read_bead_model, write_bead_model
@@ -23,8 +22,6 @@ from gen.sorbents.fingerprint import load_fingerprints
 from potentials.config import dump_yaml
 from potentials.errors import InputError
 from potentials.files import sha256_json, write_atomic
-
-ENDLESS = 10**9  # updates, where minutes are the budget
 
 
 def train_sorbents(
@@ -80,8 +77,7 @@ def train_sorbents(
         discard_state(folder)
     write_atomic(folder / "config.yaml", dump_yaml(config))
     per_epoch = updates_per_epoch(sizes, options)
-    budget = 60 * options.max_minutes if options.max_minutes is not None else math.inf
-    total = per_epoch * options.epochs if options.max_minutes is None else ENDLESS
+    budget = training_budget(options, per_epoch)
 
     def log(values: dict[str, float]) -> None:
         append_metrics(folder, values, state.step)
@@ -120,10 +116,7 @@ def train_sorbents(
         return bound(network, roles, None if values is None else values.to(options.device), jitter=jitter)
 
     def update(batch: Batch) -> dict[str, float]:
-        done = state.seconds / budget
-        # by the clock, the updates that there will be are guessed from those that were
-        planned = total if options.max_minutes is None else round(state.step / done) if done > 0 else ENDLESS
-        lr = learning_rate(state.step, planned, options)
+        lr = learning_rate(state.step, budget.planned(state), options)
         return {"lr": lr, **update_network(state, process, train, batch, options, lr, bind)}
 
     def all_held_out() -> dict[str, float]:
@@ -141,13 +134,12 @@ def train_sorbents(
         fingerprint,
         sizes,
         options,
-        total,
+        budget,
         update,
         title="train sorbents",
         log=log,
         validate=all_held_out if others else None,
         write=write,
-        max_seconds=budget,
     )
     return folder
 

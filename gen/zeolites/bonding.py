@@ -7,7 +7,6 @@ from pymatgen.core import Structure
 
 from gen.crystals.gate import cell_heights
 from gen.zeolites.framework import OXYGEN, SILICON, Framework
-from gen.zeolites.geometry import bond_lengths
 from potentials.errors import GeometryError
 
 MIN_BOND, MAX_BOND = 1.45, 1.80  # Å; Si-O of silica polymorphs is 1.56 to 1.66 Å
@@ -121,12 +120,6 @@ def _shared_edges(o: np.ndarray, s: np.ndarray, shifts: np.ndarray) -> np.ndarra
         else:
             seen[key] = a
     return np.array(found, dtype=int).reshape(-1, 4)
-
-
-def is_sound(framework: Framework) -> bool:
-    """Whether all bonds of a framework are 1.45 to 1.80 Å."""
-    lengths = bond_lengths(framework)
-    return bool(((lengths >= MIN_BOND) & (lengths <= MAX_BOND)).all())
 
 
 def _close_pairs(

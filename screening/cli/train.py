@@ -1,9 +1,9 @@
 """`sorbus train crystals|sorbents|potential|charges`: train a model from a YAML configuration."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from screening.cli.arguments import add_config_options, print_config, resolve_config, verb_parser
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the verb and its two kinds to the command line."""
+    """Add the verb and its kinds to the command line."""
     parser = verb_parser(
         verbs,
         "train",
@@ -78,25 +78,22 @@ def _train_charges(arguments: argparse.Namespace, path: str) -> int:
 def _train_crystals(arguments: argparse.Namespace, path: str) -> int:
     from gen.crystals.training import CrystalTrainingConfig, train_crystals
 
-    config, _ = resolve_config(CrystalTrainingConfig, arguments, path)
-    if arguments.print_config:
-        return print_config(config)
-    with _tracker(arguments, config, config.out) as tracker:
-        command = " ".join(["sorbus train crystals", *arguments.inputs])
-        folder = train_crystals(config, resume=not arguments.fresh, tracker=tracker, command=command)
-    print(f"model in {folder}")
-    return 0
+    return _train_generator(arguments, path, CrystalTrainingConfig, train_crystals)
 
 
 def _train_sorbents(arguments: argparse.Namespace, path: str) -> int:
     from gen.sorbents.bead_training import BeadTrainingConfig, train_sorbents
 
-    config, _ = resolve_config(BeadTrainingConfig, arguments, path)
+    return _train_generator(arguments, path, BeadTrainingConfig, train_sorbents)
+
+
+def _train_generator(arguments: argparse.Namespace, path: str, kind: type[Any], train: "Callable[..., Path]") -> int:
+    config, _ = resolve_config(kind, arguments, path)
     if arguments.print_config:
         return print_config(config)
     with _tracker(arguments, config, config.out) as tracker:
-        command = " ".join(["sorbus train sorbents", *arguments.inputs])
-        folder = train_sorbents(config, resume=not arguments.fresh, tracker=tracker, command=command)
+        command = " ".join([f"sorbus train {arguments.kind}", *arguments.inputs])
+        folder = train(config, resume=not arguments.fresh, tracker=tracker, command=command)
     print(f"model in {folder}")
     return 0
 

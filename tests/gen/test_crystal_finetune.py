@@ -132,6 +132,11 @@ def test_structures_alone(base, table, tmp_path):
     assert read_model(folder).sha256 != read_model(base).sha256
 
 
+def test_minutes_end_a_run_before_its_epochs(base, table, tmp_path):
+    folder = finetune_crystals(configured(base, table, tmp_path / "run", train={"max_minutes": 1e-9}))
+    assert read_model(folder).provenance["updates"] == 1
+
+
 def test_a_killed_run_resumes_to_the_same_weights(base, table, tmp_path):
     whole = finetune_crystals(configured(base, table, tmp_path / "whole"))
 
