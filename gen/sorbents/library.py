@@ -87,7 +87,7 @@ def count_slots(name: str) -> int:
     return sum(orbits) // {"F": 4, "I": 2, "A": 2, "B": 2, "C": 2, "R": 3}.get(symbol[0], 1)
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=1024)  # a wide draw comes back to some four hundred nets
 def load_net(name: str) -> Any:
     """The net as a PORMAKE `Topology` in its primitive cell.
 

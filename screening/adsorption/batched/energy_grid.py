@@ -8,6 +8,7 @@ grid point costs some thirty pairs rather than five hundred, and the cut-off mod
 Splitting a kernel in this way is Ewald's idea; for r^-6: U. Essmann et al., J. Chem. Phys. 103, 8577 (1995).
 """
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -91,9 +92,16 @@ def _taylor(power: int, t: np.ndarray) -> np.ndarray:
     return np.asarray(split**-power * sum(comb(power - 1 + i, i, exact=True) * x**i for i in range(_ORDER + 1)))
 
 
+@functools.cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes and weights on [-1, 1]; an eigenvalue problem, worth a tenth of a triage of small cells."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    return nodes, weights
+
+
 def _smooth_transform(power: int, field: HostField, k: np.ndarray) -> np.ndarray:
     """Fourier transform (Å^3 Å^-2power) of the smooth part of r^-2power, cut at the cut-off, at |k| [n]."""
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = _quadrature()
     shifted = field.cutoff ** (-2.0 * power) if np.any(field.shift) else 0.0
 
     def integrate(low: float, high: float, inner: bool) -> np.ndarray:
