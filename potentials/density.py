@@ -57,6 +57,20 @@ def edge_layout(centre: Tensor, neighbour: Tensor, n_atoms: int) -> EdgeLayout:
     return EdgeLayout(order, inverse, blocks, edge_slot, sender)
 
 
+def dense_layout(neighbours: Tensor) -> EdgeLayout:
+    """The layout in which every atom has the same number of slots: one block, atoms in their own order.
+
+    Its shapes follow from the argument's alone, as tracing and compilers need it.
+
+    Args:
+        neighbours: [N, K] index of the neighbour in each slot; anything, e.g. the atom itself, where it is empty.
+    """
+    atoms, width = neighbours.shape
+    order = torch.arange(atoms, device=neighbours.device)
+    slots = torch.arange(atoms * width, device=neighbours.device)
+    return EdgeLayout(order, order, ((atoms, width),), slots, neighbours.reshape(-1))
+
+
 def project(weights: Tensor, values: Tensor, blocks: tuple[tuple[int, int], ...]) -> Tensor:
     """sum over an atom's slots of weights [S, M] times values [S, F]: the density [N, M, F]."""
     densities = []

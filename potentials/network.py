@@ -8,7 +8,7 @@ body orders 3 and 4 as in ACE and MACE (Drautz 2019; Batatia et al. 2022).
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 import torch
@@ -32,6 +32,8 @@ _STAGES = ("density", "square", "cube")
 class NetworkConfig(Config):
     """Shape of the network; saved with its weights."""
 
+    # density: equivariant, this file; plain: no symmetry built in (`potentials.plain_network`), for comparison
+    architecture: Literal["density", "plain"] = "density"
     cutoff: Annotated[float, pydantic.Field(gt=0.5, le=20)] = 5.0  # Å, bonds a message travels
     channels: Annotated[int, pydantic.Field(ge=1, le=1024)] = 64  # features of each degree at an atom
     lmax: Annotated[int, pydantic.Field(ge=0, le=4)] = 2  # highest degree of densities and products
@@ -45,8 +47,16 @@ class NetworkConfig(Config):
 
     @pydantic.model_validator(mode="after")
     def _carried_fits(self) -> "NetworkConfig":
-        if not 1 <= len(self.carried) <= self.lmax + 1:
+        if self.architecture == "density" and not 1 <= len(self.carried) <= self.lmax + 1:
             raise ValueError(f"carried holds {len(self.carried)} degrees: give 1 to lmax + 1 = {self.lmax + 1}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _plain_knows_its_keys(self) -> "NetworkConfig":
+        defaults = {key: field.default for key, field in type(self).model_fields.items()}
+        given = [key for key in ("carried", "body_order", "radial_per_pair") if getattr(self, key) != defaults[key]]
+        if self.architecture == "plain" and given:
+            raise ValueError(f"architecture plain has no {', '.join(given)}: leave them out")
         return self
 
 
@@ -92,18 +102,38 @@ class EquivariantNetwork(nn.Module):
         """What the last readout sees of each atom: its invariant features [N, carried[0]]; arguments as `forward`."""
         return self._run(species, centre, neighbour, vectors, False)[1]
 
+    def energies_and_descriptors(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`forward` and `descriptors` from one pass."""
+        return self._run(species, centre, neighbour, vectors, False)
+
     def _run(
         self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, calibrate: bool
     ) -> tuple[Tensor, Tensor]:
         layout = edge_layout(centre, neighbour, len(species))
         outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
-        slot_vectors = layout.spread(vectors, outside)
+        return self.on_slots(species, layout, layout.spread(vectors, outside), calibrate=calibrate)
+
+    def on_slots(
+        self, species: Tensor, layout: EdgeLayout, slot_vectors: Tensor, *, calibrate: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Atomic energies [N] and last features [N, carried[0]] of edges already laid out in slots.
+
+        No shape in here depends on the values of a tensor, so that it can be traced.
+
+        Args:
+            species: element index of each atom [N].
+            layout: the slots of each atom.
+            slot_vectors: bond vectors, Å [S, 3]; farther than the cutoff where a slot is empty.
+            calibrate: as `forward`.
+        """
         basis = self.basis(torch.linalg.vector_norm(slot_vectors, dim=1))  # [S, functions]
         harmonics = self.harmonics(slot_vectors)  # [S, M]
 
         species = species[layout.order]
         features = [self.embedding[species][:, None, :]]
-        energies = vectors.new_zeros(len(species))
+        energies = slot_vectors.new_zeros(species.shape[0])
         for layer in self.layers:
             features, contribution = layer(features, species, basis, harmonics, layout, calibrate)
             energies = energies + contribution

@@ -72,7 +72,7 @@ def split_degrees(rows: Tensor, counts: list[int]) -> list[Tensor]:
     """Rows [N, sum_l (2l + 1) count_l, C] of a coupling matrix as one tensor [N, 2l + 1, count_l * C] per l."""
     sizes = [(2 * degree + 1) * count for degree, count in enumerate(counts)]
     parts = rows.split(sizes, dim=1)
-    return [part.reshape(len(rows), 2 * degree + 1, -1) for degree, part in enumerate(parts)]
+    return [part.reshape(rows.shape[0], 2 * degree + 1, -1) for degree, part in enumerate(parts)]
 
 
 class NodeProduct(nn.Module):

@@ -52,4 +52,4 @@ class ZBLRepulsion(nn.Module):
         screened = (amplitudes * torch.exp(-decays * scaled)).sum(1)
         reach = (self.radii[species[centre]] + self.radii[species[neighbour]]).clamp(max=self.cutoff)
         pair = _COULOMB * z_centre * z_neighbour / lengths * screened * polynomial_cutoff(lengths / reach)
-        return pair.new_zeros(len(species)).index_add(0, centre, 0.5 * pair)
+        return pair.new_zeros(species.shape[0]).index_add(0, centre, 0.5 * pair)
