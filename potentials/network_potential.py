@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from potentials.errors import InputError
 from potentials.neighbours import Neighbours, VerletList, edge_vectors, neighbour_list
 from potentials.network import EquivariantNetwork, NetworkConfig
+from potentials.plain_network import PlainNetwork
 from potentials.potential import PotentialOutput
 from potentials.zbl import ZBLRepulsion
 
@@ -44,7 +45,8 @@ class EnergyModel(nn.Module):
         self.config = config
         self.elements = tuple(sorted(reference_energies))
         with _default_dtype(dtype):
-            self.network = EquivariantNetwork(config, len(self.elements))
+            architecture = PlainNetwork if config.architecture == "plain" else EquivariantNetwork
+            self.network = architecture(config, len(self.elements))
             self.factors = nn.Parameter(torch.ones(len(self.elements)))
             self.repulsion = ZBLRepulsion(self.elements, config.cutoff) if zbl else None
         self.energy_scale = float(energy_scale)

@@ -53,6 +53,8 @@ class TrainConfig(Config):
     warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 100
     weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
     gradient_clip: Positive = 10.0  # norm
+    # turn each frame of a batch at random (rotations and reflections); by default where the network is not equivariant
+    random_rotations: bool | None = None
     ema: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.999  # of the weights that are validated and saved
     loss: LossConfig = LossConfig()
     save_minutes: Positive = 2.0  # between states a killed run resumes from

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch_geometric.data import Batch
 
 from potentials.atom_graph import AtomGraph, collate
+from potentials.augmentation import random_orthogonal, turned
 from potentials.dataset import batch_neighbours
 from potentials.errors import InputError
 from potentials.label_errors import LabelErrors
@@ -77,6 +78,11 @@ class PotentialModule(lightning.LightningModule):
         loss = self.config.train.loss
         return loss.energy * (loss.energy_final / loss.energy) ** self.fraction_done()
 
+    def turns_frames(self) -> bool:
+        """Whether training frames are turned at random."""
+        wanted = self.config.train.random_rotations
+        return self.config.network.architecture == "plain" if wanted is None else wanted
+
     # ---- loss ------------------------------------------------------------------------------------------
 
     def loss(self, batch: Batch, output: dict[str, Tensor]) -> Tensor:
@@ -138,6 +144,8 @@ class PotentialModule(lightning.LightningModule):
             group["lr"] = self.learning_rate()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.turns_frames():
+            batch = turned(batch, random_orthogonal(batch.num_graphs, self.config.seed, self.progress["step"]))
         output = self.model(batch, batch_neighbours(batch), stress="stress" in batch, differentiable=True)
         loss = self.loss(batch, output)
         if not torch.isfinite(loss):
