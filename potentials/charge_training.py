@@ -77,6 +77,7 @@ def train_charge_network(
     seed: int = 0,
     resume: bool = True,
     log: Callable[[dict[str, float], int], None] | None = None,
+    start: ChargeNetwork | None = None,
 ) -> tuple[ChargeNetwork, dict[str, Any]]:
     """Train to the end of the schedule; the state in `out` is written after every epoch.
 
@@ -92,6 +93,7 @@ def train_charge_network(
         seed: of weights, order, noise.
         resume: continue from the state in `out` if there is one.
         log: gets numbers once an epoch.
+        start: a trained network to go on from, with a schedule of its own; random weights by default.
 
     Returns:
         The network with the best averaged weights, and the progress: `history`, `best`, `seconds`, ...
@@ -104,6 +106,8 @@ def train_charge_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ChargeNetwork(network)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     average = {name: p.detach().clone() for name, p in model.named_parameters()}
     best = {name: p.clone() for name, p in average.items()}
@@ -112,7 +116,7 @@ def train_charge_network(
     if resume and state.is_file():
         progress = _load_state(state, model, optimizer, average, best, identity)
         print(f"resuming {out} after {progress['epoch']} epochs", flush=True)
-    else:
+    elif start is None:
         with torch.no_grad():
             sample = batches_of(training, 4 * config.atoms, seed, epoch=-1)[0]
             model(join_graphs([training[i].graph for i in sample]), calibrate=True)

@@ -107,20 +107,26 @@ def read_archive(path: Path, folder: str = "") -> Iterator[ChargedFramework]:
                 yield read_charged_cif(Path(member.name).stem, stream.read().decode(errors="replace"))
 
 
-def archive_formulas(path: Path, cache: Path, sha256: str) -> set[str]:
-    """Reduced formulas of an archive's frameworks, kept in `cache` (a folder) for the next time."""
-    kept = cache / f"formulas_{sha256[:12]}.json"
+def archive_formulas(path: Path, cache: Path, sha256: str) -> dict[str, str]:
+    """Names of an archive's frameworks and their reduced formulas, kept in `cache` (a folder) for the next time."""
+    kept = cache / f"names_{sha256[:12]}.json"
     if kept.is_file():
-        return set(json.loads(kept.read_text()))
-    formulas = {framework.formula for framework in read_archive(path)}
-    write_atomic(kept, json.dumps(sorted(formulas)))
+        return dict(json.loads(kept.read_text()))
+    formulas = {framework.name: framework.formula for framework in read_archive(path)}
+    write_atomic(kept, json.dumps(formulas, sort_keys=True))
     return formulas
 
 
-def split_of(formula: str, kept_out: Iterable[str]) -> Split:
-    """Which part of the split a reduced formula belongs to; those in `kept_out` are `henry`: not even tested on."""
+def split_of(formula: str, kept_out: Iterable[str], released: Iterable[str] = ()) -> Split:
+    """Which part of the split a reduced formula belongs to.
+
+    Those in `kept_out` are `henry`: not even tested on. Those in `released` were kept out once and are trained on now,
+    so that the other parts stay what they were.
+    """
     if formula in kept_out:
         return "henry"
+    if formula in released:
+        return "training"
     bucket = _bucket(formula, 10)
     return "test" if bucket < 2 else "validation" if bucket == 2 else "training"
 

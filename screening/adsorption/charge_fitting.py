@@ -1,5 +1,6 @@
 """`sorbus train charges`: a charge network trained on an archive of frameworks with known charges."""
 
+import csv
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ class ChargeDataConfig(Config):
     frameworks: Path = Path("sorbents/coremof_ddec/ddec_xtals_open.tar.xz")  # CIFs with _atom_site_charge
     # archives whose reduced formulas are kept out of training, validation and test
     keep_out: tuple[Path, ...] = (Path("sorbents/mpn_henry/xtals_ddec_mpnn_iqeq_open.tar.xz"),)
+    # table whose column `mof` names the frameworks of `keep_out` that something is measured on; the formulas of none of
+    # those are used, all others of `keep_out` are trained on; without a table all are kept out
+    keep_out_only: Path | None = None
     hidden_elements: tuple[
         str, ...
     ] = ()  # frameworks that hold one of these are never trained on: how well it does then
@@ -58,6 +62,7 @@ class ChargeFitConfig(Config):
     train: ChargeTrainConfig = ChargeTrainConfig()
     # folders of models trained before on the same data; the model written is the mean of theirs and the new network
     members: tuple[Path, ...] = ()
+    start: Path | None = None  # folder of a model whose newest network is trained on, instead of random weights
 
 
 def train_charges(
@@ -90,9 +95,13 @@ def train_charges(
         flush=True,
     )
     joined = [_member(folder, config, sha256) for folder in config.members]
-    neutral = config.model_copy(update={"out": Path(), "data": config.data.model_copy(update={"cache": Path()})})
+    start = _member(config.start, config, sha256) if config.start else None
+    cacheless = config.data.model_copy(update={"cache": Path()})
+    neutral = config.model_copy(update={"out": Path(), "data": cacheless, "start": None})
     fingerprint = sha256_json(neutral.model_dump(mode="json", exclude={"members"}))[:16]  # of one training
     identity = {"configuration": fingerprint, "training data": sha256}
+    if start is not None:
+        identity["start"] = start.description["weights_sha256"]
     model, progress = train_charge_network(
         config.train,
         config.network,
@@ -103,6 +112,7 @@ def train_charges(
         seed=config.seed,
         resume=resume,
         log=log,
+        start=cast(ChargeNetwork, start.network.members[0]) if start is not None else None,
     )
     shrinkage = best_shrinkage(model, held_out)
     shrink_corrections(model, shrinkage)
@@ -131,6 +141,7 @@ def train_charges(
             "newest_network_alone_e": round(alone.mean_absolute, 5),
             "environments_alone_e": round(base, 5),
         },
+        "started_from": start.description["training"] if start is not None else None,
         "joined": [old.description["training"] for old in joined],
         "versions": {"torch": torch.__version__},
     }
@@ -153,8 +164,13 @@ def _member(folder: Path, config: ChargeFitConfig, sha256: str) -> ChargeModel:
 
 def split_frameworks(data: ChargeDataConfig, cutoff: float, sha256: str) -> dict[Split | str, list[PreparedFramework]]:
     """Prepared frameworks by part: `training`, `validation`, `test`, `henry` and, of hidden elements, `hidden`."""
-    paths = [located(path) for path in data.keep_out]
-    kept_out = {formula for path in paths for formula in archive_formulas(path, data.cache, sha256_file(path))}
+    kept_out: set[str] = set()
+    released: set[str] = set()
+    measured = named_in(data.keep_out_only)
+    for path in map(located, data.keep_out):
+        formulas = archive_formulas(path, data.cache, sha256_file(path))
+        kept_out |= {formula for name, formula in formulas.items() if measured is None or name in measured}
+        released |= set(formulas.values())
     parts: dict[Split | str, list[PreparedFramework]] = {
         name: [] for name in ("training", "validation", "test", "henry", "hidden")
     }
@@ -165,11 +181,24 @@ def split_frameworks(data: ChargeDataConfig, cutoff: float, sha256: str) -> dict
         raise InputError(f"data.hidden_elements holds {unknown[0]!r}, which is no element: give symbols, e.g. [Fe, In]")
     hidden = np.array([atomic_numbers[symbol] for symbol in data.hidden_elements], dtype=np.int64)
     for framework in prepare_archive(located(data.frameworks), cutoff, data.cache, sha256):
-        part: Split | str = split_of(framework.formula, kept_out)
+        part: Split | str = split_of(framework.formula, kept_out, released)
         if part != "henry" and np.isin(framework.numbers, hidden).any():
             part = "hidden"
         parts[part].append(framework)
     return parts
+
+
+def named_in(table: Path | None) -> set[str] | None:
+    """The column `mof` of a CSV table, below the data root or as named; None without a table."""
+    if table is None:
+        return None
+    path = located(table)
+    try:
+        with path.open(newline="") as stream:
+            names = {row["mof"] for row in csv.DictReader(stream)}
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no CSV table with a column mof ({error}): correct data.keep_out_only") from None
+    return names
 
 
 def labelled_graphs(

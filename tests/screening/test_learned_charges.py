@@ -25,7 +25,7 @@ from screening.adsorption.charge_dataset import (
     read_charged_cif,
     split_of,
 )
-from screening.adsorption.charge_fitting import ChargeFitConfig, train_charges
+from screening.adsorption.charge_fitting import ChargeDataConfig, ChargeFitConfig, split_frameworks, train_charges
 from screening.adsorption.charges import framework_charges
 from screening.adsorption.environment_charges import environment_keys, estimate_from_keys, fit_table
 from screening.adsorption.learned_charges import (
@@ -178,9 +178,33 @@ def test_training_frameworks_are_judged_by_tables_that_never_saw_them(tmp_path):
 
 def test_split_goes_by_formula_and_keeps_out():
     assert split_of("ZnO", {"ZnO"}) == "henry"
+    assert split_of("ZnO", {"ZnO"}, {"ZnO", "MgO"}) == "henry"
+    tested = next(f"C{n}" for n in range(1, 100) if split_of(f"C{n}", set()) == "test")
+    assert split_of(tested, set(), {tested}) == "training"  # was kept out before, so no part of the test
     parts = [split_of(f"C{n}H{m}", set()) for n in range(1, 20) for m in range(1, 20)]
     assert 0.1 < parts.count("test") / len(parts) < 0.3
     assert parts.count("validation") > 10
+
+
+def test_only_what_is_measured_on_is_kept_out(tmp_path):
+    archive(tmp_path)
+    (tmp_path / "henry.csv").write_text("mof,value\nf0,1.0\nf3,2.0\n")
+    data = ChargeDataConfig(
+        frameworks=tmp_path / "all.tar.xz",
+        keep_out=(tmp_path / "all.tar.xz",),
+        keep_out_only=tmp_path / "henry.csv",
+        cache=tmp_path / "cache",
+    )
+    parts = split_frameworks(data, 4.0, "0" * 64)
+    kept = {f.name for f in parts["henry"]}
+    assert {"f0", "f3"} <= kept
+    assert len({f.formula for f in parts["henry"]}) == 2  # others of the same two formulas stay out with them
+    assert len(parts["training"]) == 12 - len(kept)  # kept out before, whatever part their formulas fall into
+    everything = split_frameworks(data.model_copy(update={"keep_out_only": None}), 4.0, "0" * 64)
+    assert len(everything["henry"]) == 12
+    (tmp_path / "henry.csv").write_text("name\nf0\n")
+    with pytest.raises(InputError, match="column mof"):
+        split_frameworks(data, 4.0, "0" * 64)
 
 
 def test_train_charges_end_to_end(tmp_path, monkeypatch):
@@ -188,7 +212,7 @@ def test_train_charges_end_to_end(tmp_path, monkeypatch):
     import screening.adsorption.charge_fitting as fitting
 
     # the split by hash needs more formulas than a test can hold
-    monkeypatch.setattr(fitting, "split_of", lambda formula, kept: "validation" if "Zn" in formula else "training")
+    monkeypatch.setattr(fitting, "split_of", lambda formula, *_: "validation" if "Zn" in formula else "training")
     config = ChargeFitConfig(
         out=tmp_path / "model",
         data={
@@ -217,6 +241,15 @@ def test_train_charges_end_to_end(tmp_path, monkeypatch):
     single = [learned_charges(oxide, symbols(oxide), load_model(one))[0] for one in (folder, alone)]
     assert np.abs(single[0] - single[1]).max() > 1e-4
     assert learned_charges(oxide, symbols(oxide), both)[0] == pytest.approx(np.mean(single, axis=0), abs=1e-6)
+
+    onward = config.model_copy(update={"out": tmp_path / "onward", "seed": 8, "start": folder})
+    train_charges(onward.model_copy(update={"train": config.train.model_copy(update={"epochs": 1, "lr": 1e-9})}))
+    description = json.loads((tmp_path / "onward" / "model.json").read_text())
+    assert description["training"]["started_from"]["seed"] == 0
+    went_on = load_model(tmp_path / "onward").network.members[0]
+    for name, value in model.network.members[0].named_parameters():
+        if "readout" not in name:  # its last layer is scaled by a factor chosen on the validation part
+            assert went_on.state_dict()[name] == pytest.approx(value.numpy(), abs=1e-5)
 
     wider = config.model_copy(update={"network": config.network.model_copy(update={"channels": 8})})
     with pytest.raises(InputError, match="another network"):
