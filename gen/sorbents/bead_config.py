@@ -16,7 +16,9 @@ LABELS: tuple[Label, ...] = ("void_fraction", "pld_angstrom", "log10_co2_henry",
 class BeadDataConfig(Config):
     """Which frameworks are learnt."""
 
-    path: str = "runs/dataset/mofs.jsonl.gz"  # of `sorbus dataset mofs`
+    path: str | tuple[str, ...] = (
+        "runs/dataset/mofs.jsonl.gz"  # of `sorbus dataset mofs`; of several, first come counts
+    )
     max_beads: int = Field(default=40, ge=2)  # in the primitive cell
     max_drawn: int = Field(default=16, ge=2)  # beads of the sets of roles that are drawn; larger ones only if asked for
     labels: tuple[Label, ...] = LABELS  # learnt as conditions, as far as rows carry them
@@ -26,6 +28,7 @@ class BeadTrainConfig(TrainConfig):
     """Optimiser and run length."""
 
     drop: float = Field(default=0.2, gt=0, lt=1)  # share of frameworks shown without any property, for guidance
+    hide_net: float = Field(default=0.15, ge=0, le=1)  # share shown without the graph of their net
     jitter: float = Field(default=0.0, ge=0)  # noise on fingerprints, in their standard deviations over the library
     validate_every: int = Field(default=500, ge=1)  # updates
     checkpoint_seconds: float = Field(default=120.0, gt=0)

@@ -4,29 +4,33 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gen.sorbents.bead_config import LENGTH, BeadDataConfig
-from gen.sorbents.beads import BeadRow, read_bead_rows
+from gen.sorbents.beads import BeadRow, joined_counts, read_bead_rows
 from potentials.errors import InputError
 
 GAIN = 0.98  # vectors of a net's mean cell are exchanged for others that are shorter by 2 %
+Roles = tuple[int, ...]  # connections of the beads of a cell, sorted
+Graph = tuple[tuple[int, int], ...]  # which of them are linked
 SKEWED = 0.8  # those of a single framework only for much shorter ones
 FEWEST_LABELS = 10  # training rows that must carry a property for it to be learnt
 
 
 @dataclasses.dataclass(frozen=True)
 class BeadGroup:
-    """Frameworks of equal bead count N."""
+    """Frameworks of equal bead count N, beads in the order of their connections."""
 
     tokens: Tensor  # [M, N] int64 indices of blocks
     frac: Tensor  # [M, N, 3]
     lattice: Tensor  # [M, 3, 3], divided by `LENGTH`
     values: Tensor  # [M, P] labels, NaN where a framework has none
+    joined: Tensor  # [M, N, N] int8 how often two beads are linked
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -50,13 +54,24 @@ def load_bead_dataset(config: BeadDataConfig, vocabulary: Sequence[str]) -> Bead
     Raises:
         InputError: no such file, or no usable training row in it.
     """
-    data = group_rows(read_bead_rows(config.path), vocabulary, config.labels, config.max_beads)
+    paths = [config.path] if isinstance(config.path, str) else list(config.path)
+    data = group_rows(_once(paths), vocabulary, config.labels, config.max_beads)
     if not data.train:
         raise InputError(
-            f"{config.path} holds no framework of at most {config.max_beads} beads to train on ({data.counts}): "
+            f"{', '.join(paths)} holds no framework of at most {config.max_beads} beads to train on ({data.counts}): "
             "make a larger set, or raise data.max_beads"
         )
     return data
+
+
+def _once(paths: Iterable[str]) -> Iterator[BeadRow]:
+    """Rows of all files, a framework that an earlier one has left out."""
+    seen: set[str] = set()
+    for path in paths:
+        for row in read_bead_rows(path):
+            if row.key not in seen:
+                seen.add(row.key)
+                yield row
 
 
 def group_rows(
@@ -65,7 +80,7 @@ def group_rows(
     """Rows as dense tensors by split and bead count; labels that hardly any training row carries are dropped."""
     index = {name: token for token, name in enumerate(vocabulary)}
     members: dict[tuple[str, int], list[BeadRow]] = collections.defaultdict(list)
-    counts: collections.Counter[str] = collections.Counter()
+    counts: Counter[str] = Counter()
     for row in rows:
         if len(row.beads.blocks) > max_beads:
             counts["too many beads"] += 1
@@ -75,7 +90,7 @@ def group_rows(
             counts[row.split] += 1
             members[row.split, len(row.beads.blocks)].append(row)
     training = [row for (split, _), group in members.items() if split == "train" for row in group]
-    carried = collections.Counter(name for row in training for name in row.labels)
+    carried = Counter(name for row in training for name in row.labels)
     kept = tuple(name for name in labels if carried[name] >= FEWEST_LABELS)
     bases = net_reductions(row for _, group in sorted(members.items()) for row in group)
     digest = hashlib.sha256()
@@ -83,21 +98,46 @@ def group_rows(
     for (split, count), group in sorted(members.items()):
         if split in splits:
             splits[split][count] = stacked = _stack(group, index, kept, bases)
-            for tensor in (stacked.tokens, stacked.frac, stacked.lattice, stacked.values):
+            for tensor in (stacked.tokens, stacked.frac, stacked.lattice, stacked.values, stacked.joined):
                 digest.update(tensor.numpy().tobytes())
     return BeadDataset(
         splits["train"], splits["validation"], splits["held"], kept, digest.hexdigest(), dict(sorted(counts.items()))
     )
 
 
-def role_sets(groups: Mapping[int, BeadGroup], connections: Sequence[int]) -> dict[tuple[int, ...], Tensor]:
+def role_sets(groups: Mapping[int, BeadGroup], connections: Sequence[int]) -> dict[Roles, Tensor]:
     """Sorted roles of the beads of a cell -> labels [M, P] of the frameworks that have them."""
-    found: dict[tuple[int, ...], list[Tensor]] = collections.defaultdict(list)
+    found: dict[Roles, list[Tensor]] = collections.defaultdict(list)
     of_token = torch.tensor(connections)
     for _, group in sorted(groups.items()):
-        for roles, values in zip(of_token[group.tokens].sort(1).values.tolist(), group.values, strict=True):
+        for roles, values in zip(of_token[group.tokens].tolist(), group.values, strict=True):
             found[tuple(roles)].append(values)
     return {roles: torch.stack(values) for roles, values in found.items()}
+
+
+def net_graphs(groups: Mapping[int, BeadGroup], connections: Sequence[int]) -> dict[Roles, Counter[Graph]]:
+    """Sorted roles of the beads of a cell -> graphs of training frameworks that have them, and how many each."""
+    found: dict[Roles, Counter[Graph]] = collections.defaultdict(Counter)
+    of_token = torch.tensor(connections)
+    for _, group in sorted(groups.items()):
+        for roles, joined in zip(of_token[group.tokens].tolist(), group.joined.numpy(), strict=True):
+            found[tuple(roles)][graph_of(joined)] += 1
+    return found
+
+
+def graph_of(joined: np.ndarray) -> Graph:
+    """Linked pairs (i, j), i < j, of a matrix [N, N] of counts, each as often as it is linked."""
+    pairs = np.argwhere(np.triu(joined)).tolist()
+    return tuple((i, j) for i, j in pairs for _ in range(int(joined[i, j])))
+
+
+def joined_matrix(graph: Graph, count: int) -> Tensor:
+    """[count, count] int8, what `graph_of` came from."""
+    joined = torch.zeros(count, count, dtype=torch.int8)
+    for i, j in graph:
+        joined[i, j] += 1
+        joined[j, i] += 1
+    return joined
 
 
 def reduction(lattice: np.ndarray, gain: float = GAIN) -> np.ndarray:
@@ -147,15 +187,23 @@ def in_cell(lattice: np.ndarray, frac: np.ndarray, basis: np.ndarray) -> tuple[n
 def _stack(
     rows: Sequence[BeadRow], index: Mapping[str, int], labels: Sequence[str], bases: Mapping[str, np.ndarray]
 ) -> BeadGroup:
-    cells = []
+    cells, orders = [], []
     for row in rows:
-        lattice, frac = in_cell(row.beads.lattice, row.beads.frac, bases[row.net])
+        order = np.argsort(row.beads.connections, kind="stable")
+        lattice, frac = in_cell(row.beads.lattice, row.beads.frac[order], bases[row.net])
         cells.append(in_cell(lattice, frac, reduction(lattice, SKEWED)))
+        orders.append(order)
+    joined = [
+        joined_counts(row.links, len(order))[np.ix_(order, order)] for row, order in zip(rows, orders, strict=True)
+    ]
     return BeadGroup(
-        tokens=torch.tensor([[index[name] for name in row.beads.blocks] for row in rows]),
+        tokens=torch.tensor(
+            [[index[row.beads.blocks[k]] for k in order] for row, order in zip(rows, orders, strict=True)]
+        ),
         frac=torch.tensor(np.stack([frac for _, frac in cells]), dtype=torch.float32),
         lattice=torch.tensor(np.stack([lattice for lattice, _ in cells]) / LENGTH, dtype=torch.float32),
         values=torch.tensor(
             [[row.labels.get(name, float("nan")) for name in labels] for row in rows], dtype=torch.float64
         ).reshape(len(rows), len(labels)),
+        joined=torch.from_numpy(np.stack(joined)),
     )

@@ -17,14 +17,13 @@ from gen.crystals.process import CrystalProcess, Geometry
 from gen.crystals.processes import make_process
 from gen.crystals.properties import PropertySpec, fit_specs
 from gen.sorbents.bead_config import LENGTH, BeadTrainingConfig
-from gen.sorbents.bead_dataset import BeadDataset, role_sets
+from gen.sorbents.bead_dataset import BeadDataset, Graph, Roles, net_graphs, role_sets
 from gen.sorbents.bead_network import BeadNetwork
 from gen.sorbents.fingerprint import load_fingerprints
 from potentials.config import parse_config
 from potentials.errors import InputError
 
 FORMAT_VERSION = 1
-Roles = tuple[int, ...]  # connections of the beads of a cell, sorted
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class BeadModel:
     connections: tuple[int, ...]  # of each block
     role_sets: dict[Roles, int]  # sorted roles of a cell -> training frameworks that have them
     role_values: dict[Roles, tuple[tuple[float, float, int], ...]]  # see `RoleSet.values`
+    graphs: dict[Roles, dict[Graph, int]]  # nets of those frameworks; empty for a network that does not know them
     sha256: str  # of the weights file
     provenance: dict[str, Any]  # command, data hash, seed, wall time, metrics
 
@@ -76,7 +76,10 @@ def new_bead_model(config: BeadTrainingConfig, data: BeadDataset) -> BeadModel:
     found = summarise_roles(data, library.connections, config.data.max_drawn)
     counts = {roles: entry.count for roles, entry in found.items()}
     role_values = {roles: entry.values for roles, entry in found.items()}
-    return BeadModel(network, process, library.names, library.connections, counts, role_values, "", {})
+    graphs = {
+        roles: dict(entry) for roles, entry in net_graphs(data.train, library.connections).items() if roles in counts
+    }
+    return BeadModel(network, process, library.names, library.connections, counts, role_values, graphs, "", {})
 
 
 def summarise_roles(data: BeadDataset, connections: Sequence[int], max_drawn: int) -> dict[Roles, RoleSet]:
@@ -114,6 +117,10 @@ def write_bead_model(folder: str | Path, model: BeadModel, provenance: Mapping[s
             [list(roles), count, [list(column) for column in model.role_values[roles]]]
             for roles, count in sorted(model.role_sets.items())
         ],
+        "graphs": [
+            [list(roles), [[count, [list(pair) for pair in graph]] for graph, count in sorted(entry.items())]]
+            for roles, entry in sorted(model.graphs.items())
+        ],
         "provenance": dict(provenance),
     }
     return write_checkpoint(folder, model.network, "sorbents", FORMAT_VERSION, description)
@@ -140,6 +147,7 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
             connections,
             torch.zeros_like(tensors["sizes"]),
             tuple(PropertySpec(**spec) for spec in description["properties"]),
+            knows_nets="graphs" in description,
         )
         network.load_state_dict(tensors)
         process_config = parse_config(ProcessConfig, description["process"], where)
@@ -150,6 +158,10 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
             roles: tuple((float(mean), float(spread), int(known)) for mean, spread, known in values)
             for roles, (_, values) in sets.items()
         }
+        graphs = {
+            tuple(int(n) for n in roles): {tuple((int(i), int(j)) for i, j in graph): int(n) for n, graph in entry}
+            for roles, entry in description.get("graphs", [])
+        }
         if len(vocabulary) != len(connections) or len(network.fingerprints) != len(vocabulary):
             raise ValueError("its vocabulary and its fingerprints differ in number")
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
@@ -157,4 +169,4 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
         raise InputError(f"{folder} is not a sorbent checkpoint ({reason}): train one, or copy it again") from None
     network.eval().requires_grad_(False).to(torch.device(device))
     provenance = dict(description.get("provenance", {}))
-    return BeadModel(network, process, vocabulary, connections, counts, role_values, digest, provenance)
+    return BeadModel(network, process, vocabulary, connections, counts, role_values, graphs, digest, provenance)

@@ -2,7 +2,8 @@
 
 What a block is enters by an MLP on its fingerprint, and what a hidden bead may be is scored by the inner product of
 the bead's features with another MLP on the fingerprint, so that neither knows how many blocks there are: one never
-seen in training takes part like any other. How many connections a bead has (its role) is known from the start.
+seen in training takes part like any other. How many connections a bead has (its role) is known from the start, and
+which beads are linked may be: the graph of the net, without the cells its links cross into.
 """
 
 import math
@@ -20,6 +21,7 @@ from gen.sorbents.beads import EDGE
 from gen.sorbents.joint_pairs import REACHES, SHELLS, SPRINGS, VIRIAL, joint_features, reach_features
 
 MOST_CONNECTIONS = 32  # the library's largest block has 24
+GRAPH = 2  # inputs of a pair: how often it is linked, and whether that is known
 BARRED = -1e4  # logit of a block of another role: no probability, and yet finite, so that guidance may subtract it
 
 
@@ -55,6 +57,7 @@ class BeadNetwork(CrystalNetwork):
         connections: Sequence[int],
         sizes: Tensor,
         properties: Sequence[PropertySpec] = (),
+        knows_nets: bool = True,
     ) -> None:
         """See the class.
 
@@ -62,8 +65,12 @@ class BeadNetwork(CrystalNetwork):
             fingerprints: [T, F] standardised.
             connections: of each of the T blocks.
             sizes: [T] mean distance of a block's connection points from their middle, in units of `LENGTH`.
+            knows_nets: False for the first networks, which had no input for the graph.
         """
-        super().__init__(config, len(connections), properties, more=(SHELLS + SPRINGS, SPRINGS, REACHES, VIRIAL))
+        times, more = (2, GRAPH) if knows_nets else (1, 0)
+        more_inputs = (SHELLS + times * SPRINGS + more, times * SPRINGS, REACHES, times * VIRIAL)
+        super().__init__(config, len(connections), properties, more=more_inputs)
+        self.knows_nets = knows_nets
         channels = config.channels
         self.embedding = BlockTable(fingerprints, channels)
         self.species_head = nn.Linear(channels, channels)
@@ -94,6 +101,7 @@ class BeadNetwork(CrystalNetwork):
         values: Tensor | None = None,
         roles: Tensor | None = None,
         jitter: Tensor | None = None,
+        joined: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate the network on B frameworks of N beads.
 
@@ -106,6 +114,7 @@ class BeadNetwork(CrystalNetwork):
             values: [B, P] of `properties` to be conditioned on, NaN where free; None asks for nothing.
             roles: [B, N] connections of every bead; must be given, and agree with the tokens that are not masked.
             jitter: [T, F] noise on the fingerprints, in training: keeps single blocks from being learnt by heart.
+            joined: [B, N, N] how often two beads are linked, -1 throughout a framework where that is open; None: open.
 
         Returns:
             score [B, N, 3], velocity [B, 6] and logits [B, N, T], `BARRED` for blocks of other roles.
@@ -115,10 +124,14 @@ class BeadNetwork(CrystalNetwork):
         h = blocks[tokens] + self.role_embedding(roles)
         with torch.autocast(frac.device.type, enabled=False):
             sizes = self._sizes(tokens, roles)
-            shells, springs, virial = joint_features(frac, lattice, sizes, roles == EDGE)
+            if self.knows_nets and joined is None:
+                joined = torch.full((len(frac), frac.shape[1], frac.shape[1]), -1, device=frac.device)
+            joined = joined.expand(len(frac), -1, -1) if joined is not None and self.knows_nets else None
+            shells, springs, virial = joint_features(frac, lattice, sizes, roles == EDGE, joined)
             reaches = reach_features(lattice, sizes, roles)
             pull = springs.square().sum(3).add(1e-6).sqrt()  # how much a joint is off, whatever its direction
-        more = (torch.cat([shells, pull], dim=-1), springs, reaches, virial)
+            graph = [] if joined is None else [torch.stack([joined.clamp_min(0), joined >= 0], dim=-1).to(frac.dtype)]
+        more = (torch.cat([shells, pull, *graph], dim=-1), springs, reaches, virial)
         score, velocity, h = self.geometry(h, frac, components, lattice, t, values, more)
         logits = self.species_head(h) @ keys.T + biases
         logits = logits + self._repeats(h, tokens)
@@ -147,6 +160,7 @@ def bound(
     values: Tensor | None = None,
     guidance: float = 1.0,
     jitter: Tensor | None = None,
+    joined: Tensor | None = None,
 ) -> ScoreNetwork:
     """The network with roles and conditions put in, as a network without either looks.
 
@@ -157,6 +171,7 @@ def bound(
         roles: [B, N] or [N] connections of every bead.
         values: [B, P] or [P] of `network.properties`, NaN where free; None asks for nothing.
         jitter: see `BeadNetwork.forward`.
+        joined: [B, N, N], see there.
     """
 
     def evaluate(
@@ -164,14 +179,16 @@ def bound(
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch = len(tokens)
         every = roles.to(tokens.device).expand(batch, -1)
+        graphs = None if joined is None else joined.to(tokens.device)
         if values is None or guidance == 0.0:
-            return network(tokens, frac, inputs, lattice, t, roles=every, jitter=jitter)
+            return network(tokens, frac, inputs, lattice, t, roles=every, jitter=jitter, joined=graphs)
         asked = values.to(frac).expand(batch, -1)
         if guidance == 1.0:
-            return network(tokens, frac, inputs, lattice, t, asked, every, jitter)
+            return network(tokens, frac, inputs, lattice, t, asked, every, jitter, graphs)
         both = torch.cat([torch.full_like(asked, math.nan), asked])
         given = (torch.cat([x, x]) for x in (tokens, frac, inputs, lattice, t))
-        heads = network(*given, both, torch.cat([every, every]), jitter)
+        twice = None if graphs is None else graphs.expand(batch, -1, -1).repeat(2, 1, 1)
+        heads = network(*given, both, torch.cat([every, every]), jitter, twice)
         score, velocity, logits = (free + guidance * (told - free) for free, told in (h.split(batch) for h in heads))
         return score, velocity, logits
 

@@ -113,7 +113,10 @@ def train_sorbents(
             generator = generator_for(options.seed, "jitter", state.step, n_beads, int(rows[0]))
             noise = torch.randn(network.fingerprints.shape, generator=generator)
             jitter = options.jitter * noise.to(options.device)
-        return bound(network, roles, None if values is None else values.to(options.device), jitter=jitter)
+        joined = _graphs(group, rows, options, state.step, n_beads).to(options.device)
+        return bound(
+            network, roles, None if values is None else values.to(options.device), jitter=jitter, joined=joined
+        )
 
     def update(batch: Batch) -> dict[str, float]:
         lr = learning_rate(state.step, budget.planned(state), options)
@@ -157,12 +160,13 @@ def clean_groups(groups: dict[int, BeadGroup], process: CrystalProcess, device: 
 def evaluate(
     network: BeadNetwork, process: CrystalProcess, groups: dict[int, BeadGroup], clean: dict[int, CleanCrystals]
 ) -> dict[str, float]:
-    """Mean losses by channel, `validation_...`, all properties shown, with the same noise every time."""
+    """Mean losses by channel, `validation_...`, all properties and nets shown, with the same noise every time."""
 
     def bind(n_beads: int, rows: Tensor) -> ScoreNetwork:
         group = groups[n_beads]
         roles = network.connections[group.tokens[rows].to(network.connections.device)]
-        return bound(network, roles, group.values[rows].float() if network.properties else None)
+        values = group.values[rows].float() if network.properties else None
+        return bound(network, roles, values, joined=group.joined[rows])
 
     return validate(network, process, clean, bind)
 
@@ -174,6 +178,13 @@ def _shown(group: BeadGroup, rows: Tensor, options: BeadTrainConfig, step: int, 
         return None
     generator = generator_for(options.seed, "drop", step, n_beads, int(rows[0]))
     return properties.drop(values, options.drop, torch.rand(len(rows), values.shape[1] + 2, generator=generator))
+
+
+def _graphs(group: BeadGroup, rows: Tensor, options: BeadTrainConfig, step: int, n_beads: int) -> Tensor:
+    """Graphs of the nets of some frameworks [B, N, N], those of a random part hidden (-1)."""
+    generator = generator_for(options.seed, "net", step, n_beads, int(rows[0]))
+    hidden = torch.rand(len(rows), generator=generator) < options.hide_net
+    return torch.where(hidden[:, None, None], -1, group.joined[rows])
 
 
 def _copy_weights(source: BeadNetwork, target: BeadNetwork) -> None:

@@ -44,6 +44,16 @@ class Links:
     images: np.ndarray  # [E, 2, 3] cells those nodes lie in, counted from the edge bead's own
 
 
+def joined_counts(links: Links, count: int) -> np.ndarray:
+    """[count, count] int8, symmetric: how often an edge bead ends at a node, whichever the cell."""
+    joined = np.zeros((count, count), np.int8)
+    for bead, nodes in zip(links.bead, links.nodes, strict=True):
+        for node in nodes:
+            joined[bead, node] += 1
+            joined[node, bead] += 1
+    return joined
+
+
 @dataclass(frozen=True)
 class BeadRow:
     """A framework of a training set."""

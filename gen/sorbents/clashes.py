@@ -11,18 +11,25 @@ from gen.sorbents.joints import Joint, cross_matrices
 
 CONTACT = 0.9  # Å beyond the sum of covalent radii: C...C 2.42, C...H 1.97, H...H 1.52
 PUSH = 0.5  # weight of an Å of overlap, against 1 for an Å of open joint
+ANGLE = 1.45  # times the sum of covalent radii, for atoms two bonds apart across a joint: 1.6 to 1.7 of it at 120°
+IMAGES = 50  # cells within which an image is told from others
 MARGIN = 0.7  # Å by which pairs may come nearer before the list of pairs has to be made anew
 
 
 class Clashes:
-    """Pairs of atoms of different bodies within reach, those that a joint puts next to each other left out."""
+    """Pairs of atoms of different bodies within reach, those that a joint bonds left out.
+
+    Atoms that a joint puts two bonds apart may come nearer than others, but no nearer than in a bent angle
+    (`ANGLE`): a joint that folds up would look like a second bond.
+    """
 
     def __init__(self, bodies: Sequence[Body], joints: Sequence[Joint]) -> None:
         self.owner = np.concatenate([np.full(len(body.numbers), k) for k, body in enumerate(bodies)])
         self.radii = covalent_radii[np.concatenate([body.numbers for body in bodies])]
-        self.bonded = _bonded(bodies, joints)
+        self.bonded, self.angled = _bonded(bodies, joints)
         self.pairs = np.zeros((0, 2), int)
         self.images = np.zeros((0, 3))
+        self.wanted = np.zeros(0)  # Å, of each pair
 
     def find(self, atoms: np.ndarray, cell: np.ndarray) -> None:
         """List the pairs that are or may come into contact.
@@ -38,19 +45,19 @@ class Clashes:
         near = distances < self.radii[i] + self.radii[j] + CONTACT + MARGIN
         near &= (self.owner[i] != self.owner[j]) | (images != 0).any(axis=1)
         i, j, images = i[near], j[near], images[near]
-        free = [
-            (a, b, *image) not in self.bonded
-            for a, b, image in zip(i.tolist(), j.tolist(), images.tolist(), strict=True)
-        ]
-        keep = np.array(free, bool)
-        self.pairs = np.stack([i[keep], j[keep]], axis=1)
-        self.images = images[keep].astype(float)
+        codes = _codes(i, j, images, len(self.owner))
+        bonded, angled = (np.isin(codes, _codes(*listed, len(self.owner))) for listed in (self.bonded, self.angled))
+        total = self.radii[i] + self.radii[j]
+        wanted = total + CONTACT
+        wanted[angled] = np.minimum(wanted, ANGLE * total)[angled]
+        self.pairs, self.images = np.stack([i, j], axis=1)[~bonded], images[~bonded].astype(float)
+        self.wanted = wanted[~bonded]
 
     def shortfalls(self, atoms: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """[pairs] Å by which each pair of the list is closer than in contact; 0 beyond."""
         i, j = self.pairs.T
         distances = np.linalg.norm(atoms[j] - atoms[i] + self.images @ cell, axis=1)
-        return np.asarray(np.maximum(self.radii[i] + self.radii[j] + CONTACT - distances, 0.0))
+        return np.asarray(np.maximum(self.wanted - distances, 0.0))
 
     def linearised(self, atoms: np.ndarray, centres: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`PUSH` times the shortfall [c] of every pair that is too close, and derivatives [c, 6 bodies + 9]."""
@@ -81,9 +88,12 @@ def largest_overlap(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[J
     return float(clashes.shortfalls(atoms, cell).max(initial=0.0))
 
 
-def _bonded(bodies: Sequence[Body], joints: Sequence[Joint]) -> set[tuple[int, ...]]:
-    """(i, j, image of j) of atoms that a joint puts one or two bonds apart, both ways round."""
-    first = np.concatenate([[0], np.cumsum([len(body.numbers) for body in bodies])])
+_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # atoms i [p], atoms j [p], images [p, 3] of j
+
+
+def _bonded(bodies: Sequence[Body], joints: Sequence[Joint]) -> tuple[_Pairs, _Pairs]:
+    """Atoms that a joint bonds, and those that it puts two bonds apart, both ways round."""
+    first = np.concatenate([[0], np.cumsum([len(body.numbers) for body in bodies])]).tolist()
     around: list[dict[int, list[int]]] = []
     for body in bodies:
         partners: dict[int, list[int]] = {}
@@ -91,12 +101,24 @@ def _bonded(bodies: Sequence[Body], joints: Sequence[Joint]) -> set[tuple[int, .
             partners.setdefault(a, []).append(b)
             partners.setdefault(b, []).append(a)
         around.append(partners)
-    found: set[tuple[int, ...]] = set()
+    bonded, angled = [], []
     for joint in joints:
         (p, q), image = joint.bodies, joint.image.astype(int).tolist()
         a, b = (int(bodies[k].anchors[point]) for k, point in zip(joint.bodies, joint.points, strict=True))
-        close = [(a, b)] + [(x, b) for x in around[p].get(a, [])] + [(a, y) for y in around[q].get(b, [])]
-        for x, y in close:
-            found.add((int(first[p] + x), int(first[q] + y), *image))
-            found.add((int(first[q] + y), int(first[p] + x), *(-n for n in image)))
-    return found
+        bonded.append((first[p] + a, first[q] + b, *image))
+        angled += [(first[p] + x, first[q] + b, *image) for x in around[p].get(a, [])]
+        angled += [(first[p] + a, first[q] + y, *image) for y in around[q].get(b, [])]
+    return _both_ways(bonded), _both_ways(angled)
+
+
+def _both_ways(pairs: list[tuple[int, ...]]) -> _Pairs:
+    table = np.array(pairs, int).reshape(-1, 5)
+    i, j, image = table[:, 0], table[:, 1], table[:, 2:]
+    return np.concatenate([i, j]), np.concatenate([j, i]), np.concatenate([image, -image])
+
+
+def _codes(i: np.ndarray, j: np.ndarray, images: np.ndarray, count: int) -> np.ndarray:
+    """One integer [p] for each pair of `count` atoms and image (of at most `IMAGES` cells either way)."""
+    width = 2 * IMAGES + 1
+    cell = np.clip(images, -IMAGES, IMAGES) + IMAGES
+    return np.asarray((i * count + j) * width**3 + (cell[:, 0] * width + cell[:, 1]) * width + cell[:, 2])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gen.crystals.conditions import property_value
 from gen.crystals.properties import PropertySpec
-from gen.sorbents.bead_dataset import reduction
+from gen.sorbents.bead_dataset import joined_matrix, reduction
 from gen.sorbents.beads import DIRECT, EDGE
 from gen.sorbents.block_rules import Library, Rules
 from gen.sorbents.catalog import Catalog
@@ -33,6 +33,7 @@ class NetSlots:
     roles: Roles  # in the order of the slots
     fits: np.ndarray  # [n, T] bool: blocks whose connection points suit the slot
     frac: Tensor  # [n, 3] in the reduced cell of the ideal net
+    joined: Tensor  # [n, n] how often two slots are linked
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,8 @@ def _net_slots(name: str, library: Library, catalog: Catalog) -> NetSlots:
             f"net: {name!r} is not among the {len(catalog.nets)} nets the library can fill"
             f"{_hint(name, catalog.nets)}: use RCSR symbols such as pcu, fcu, tbo"
         )
-    atoms = load_net(name).atoms
+    net = load_net(name)
+    atoms = net.atoms
     slots = {slot.tag: slot for slot in catalog.nets[name].nodes}
     token = {block: t for t, block in enumerate(library.names)}
     fits = np.zeros((len(atoms), len(library.names)), dtype=bool)
@@ -260,7 +262,13 @@ def _net_slots(name: str, library: Library, catalog: Catalog) -> NetSlots:
         fits[row, [token[b] for b, rmsd in slots[tag].fits.items() if rmsd < NET_RMSD and b in token]] = True
     basis = reduction(atoms.cell[:])
     frac = torch.from_numpy(atoms.get_scaled_positions() @ np.linalg.inv(basis) % 1.0).float()
-    return NetSlots(name, tuple(int(n) for n in atoms.info["cn"]), fits, frac)
+    linked = tuple(
+        (int(end.index), edge)
+        for edge in np.flatnonzero(atoms.get_tags() < 0).tolist()
+        for end in net.neighbor_list[edge]
+    )
+    joined = joined_matrix(linked, len(atoms))
+    return NetSlots(name, tuple(int(n) for n in atoms.info["cn"]), fits, frac, joined)
 
 
 def _token(key: str, name: str, library: Library, mine: np.ndarray) -> int:

@@ -32,7 +32,9 @@ VIRIAL = len(PAIRS) * SPRINGS
 REACHES = 2
 
 
-def joint_features(frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def joint_features(
+    frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor, joined: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Shells, springs and virial of all node-edge pairs.
 
     Args:
@@ -40,10 +42,12 @@ def joint_features(frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor
         lattice: [B, 3, 3] rows are vectors.
         sizes: [B, N] reach of each bead, in the unit of the lattice.
         is_edge: [B, N] bool; only pairs of a node and an edge have features, others zeros.
+        joined: [B, N, N] how often two beads are linked, as far as known; springs and virial then come twice, S = 2
+            `SPRINGS`: of all pairs, and of those that are linked.
 
     Returns:
-        shells [B, N, N, `SHELLS`]; springs [B, N, N, 3, `SPRINGS`] in fractional coordinates times the lengths of the
-        lattice vectors, from i to j; virial [B, `VIRIAL`], a mean over beads.
+        shells [B, N, N, `SHELLS`]; springs [B, N, N, 3, S] in fractional coordinates times the lengths of the
+        lattice vectors, from i to j; virial [B, len(PAIRS) * S], a mean over beads.
     """
     batch, count, _ = frac.shape
     linked = is_edge.unsqueeze(2) != is_edge.unsqueeze(1)  # [B, N, N]
@@ -65,6 +69,9 @@ def joint_features(frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor
     stretch = (x - 1).unsqueeze(-1) / widths  # [B, P, 27, S]
     force = stretch * torch.exp(-(stretch**2)) * window.unsqueeze(-1) / distance.unsqueeze(-1)
     lengths = lattice.norm(dim=-1)  # [B, 3]
+    if joined is not None:
+        bonds = joined[:, first, second].to(frac.dtype).clamp(0, 1)
+        force = torch.cat([force, force * bonds[:, :, None, None]], dim=-1)
     springs = torch.einsum("bpmd,bpms->bpds", steps, force) * lengths[:, None, :, None]
 
     metric = lattice @ (lattice / lengths.unsqueeze(-1)).transpose(-1, -2)  # rows on unit axes
@@ -75,7 +82,7 @@ def joint_features(frac: Tensor, lattice: Tensor, sizes: Tensor, is_edge: Tensor
     placed_shells = frac.new_zeros(batch, count, count, SHELLS)
     placed_shells[:, first, second] = shells
     placed_shells[:, second, first] = shells
-    placed_springs = frac.new_zeros(batch, count, count, 3, SPRINGS)
+    placed_springs = frac.new_zeros(batch, count, count, 3, springs.shape[-1])
     placed_springs[:, first, second] = springs
     placed_springs[:, second, first] = -springs
     return placed_shells, placed_springs, virial

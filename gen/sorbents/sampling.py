@@ -1,7 +1,8 @@
 """Sampling beads: roles first, then blocks one at a time, then positions and cell by the reverse process.
 
 How many connections every bead has is drawn from the sets of roles that training frameworks have (as a crystal's atom
-count is), or follows from a net or framework that is held. Blocks are drawn before any geometry; a set that cannot be
+count is), then which beads are linked from the nets of those frameworks; or both follow from a net that is held. Around
+parts of a framework the graph stays open. Blocks are drawn before any geometry; a set that cannot be
 neutral, is too large or cannot be joined is drawn again, roles included, which costs a few network evaluations and
 saves the rest. Every random number is a function of (seed, index, attempt, draw), so that no result depends on what it
 shares a batch with.
@@ -31,6 +32,7 @@ from gen.crystals.reverse_process import (
     with_known_noise,
 )
 from gen.sorbents.bead_config import LENGTH
+from gen.sorbents.bead_dataset import Graph, joined_matrix
 from gen.sorbents.bead_model import BeadModel
 from gen.sorbents.bead_network import bound
 from gen.sorbents.beads import Beads
@@ -45,6 +47,7 @@ class SorbentSampling(SamplingConfig):
     """How the reverse process of beads runs; species are blocks here."""
 
     steps: int = Field(default=25, ge=1)  # predictor steps of cell and positions
+    draw_net: bool = True  # draw the net's graph before the blocks; False leaves it to what the positions make
     draws: int = Field(default=40, ge=1)  # sets of blocks drawn for one attempt before it is given up
 
 
@@ -76,6 +79,7 @@ class BlockSet:
     roles: Roles
     tokens: tuple[int, ...]
     net: NetSlots | None  # held
+    joined: Tensor  # [N, N] how often two beads are linked, -1 where that is open
     fault: str | None  # of the last set drawn, when none was good
 
 
@@ -95,7 +99,7 @@ def draw_blocks(
     for draw in range(config.draws):
         groups = collections.defaultdict(list)
         for key in waiting:
-            row = _begin(seed, *key, draw, task, weights, model)
+            row = _begin(seed, *key, draw, task, weights, model, config)
             groups[len(row.roles)].append(row)
         waiting = []
         for _, rows in sorted(groups.items()):
@@ -106,7 +110,9 @@ def draw_blocks(
                     if fault is not None and draw + 1 < config.draws:
                         waiting.append((row.seed.index, row.seed.attempt))
                         continue
-                    found = BlockSet(row.seed.index, row.seed.attempt, draw + 1, row.roles, tokens, row.net, fault)
+                    found = BlockSet(
+                        row.seed.index, row.seed.attempt, draw + 1, row.roles, tokens, row.net, row.joined, fault
+                    )
                     done[found.index, found.attempt] = found
         if not waiting:
             break
@@ -161,25 +167,41 @@ class _Row:
     seed: Seed
     roles: Roles
     net: NetSlots | None
+    joined: Tensor  # [N, N]
     tokens: Tensor  # [N] in place, the mask elsewhere
     barred: Tensor  # [N, T]
     demands: tuple[frozenset[int], ...]  # what the given blocks leave to be met
 
 
+def _drawn_graph(graphs: Mapping[Graph, int], generator: torch.Generator) -> Graph:
+    counts = torch.tensor(list(graphs.values()), dtype=torch.float64)
+    return list(graphs)[int(torch.multinomial(counts, 1, generator=generator))]
+
+
 def _begin(
-    seed: int, index: int, attempt: int, draw: int, task: BeadTask, weights: Mapping[Roles, float], model: BeadModel
+    seed: int,
+    index: int,
+    attempt: int,
+    draw: int,
+    task: BeadTask,
+    weights: Mapping[Roles, float],
+    model: BeadModel,
+    config: SorbentSampling,
 ) -> _Row:
     """Roles of a framework, and which block may go where."""
     generator = generator_for(seed, "roles", index, attempt, draw)
     net = None
     if task.conditions.nets:
         net = task.conditions.nets[int(torch.randint(len(task.conditions.nets), (1,), generator=generator))]
-        roles = net.roles
+        roles, joined = net.roles, net.joined
     else:
         choices = list(weights)
         drawn = torch.multinomial(torch.tensor(list(weights.values()), dtype=torch.float64), 1, generator=generator)
         rest = collections.Counter(choices[int(drawn)]) - collections.Counter(task.roles)
         roles = (*task.roles, *sorted(rest.elements()))
+        joined = torch.full((len(roles), len(roles)), -1, dtype=torch.int8)
+        if not task.roles and config.draw_net and roles in model.graphs:
+            joined = joined_matrix(_drawn_graph(model.graphs[roles], generator), len(roles))
     n = len(roles)
     noise = generator_for(seed, "blocks", index, attempt, draw)
     plain = draw_noise(noise, index, attempt, n, SamplingConfig(steps=1), model.process)
@@ -204,6 +226,7 @@ def _begin(
         dataclasses.replace(plain, order=first),
         roles,
         net,
+        joined,
         tokens,
         torch.from_numpy(~options),
         tuple(wanted for _, wanted in demands),
@@ -221,7 +244,7 @@ def _reveal(model: BeadModel, rows: Sequence[_Row], task: BeadTask, config: Sorb
     device = next(model.network.parameters()).device
     plan = Plan(
         model.process,
-        _network(model, [row.roles for row in rows], task.conditions, config),
+        _network(model, rows, task.conditions, config),
         [row.seed for row in rows],
         tokens=torch.stack([row.tokens for row in rows]).to(device),
         barred=torch.stack([row.barred for row in rows]).to(device),
@@ -255,7 +278,7 @@ def _denoise(
     tokens = torch.tensor([blocks.tokens for blocks in sets], device=device)
     plan = Plan(
         process,
-        _network(model, [blocks.roles for blocks in sets], task.conditions, config),
+        _network(model, sets, task.conditions, config),
         seeds,
         tokens=tokens,
         barred=torch.zeros(len(model.vocabulary), dtype=torch.bool, device=device),
@@ -279,10 +302,11 @@ def _is_whole(known: Known | None, count: int) -> bool:
 
 
 def _network(
-    model: BeadModel, roles: Sequence[Roles], asked: SorbentConditions, config: SorbentSampling
+    model: BeadModel, rows: Sequence[_Row] | Sequence[BlockSet], asked: SorbentConditions, config: SorbentSampling
 ) -> ScoreNetwork:
-    """The model's network, bound to roles and to the properties asked for."""
+    """The model's network, bound to roles, graphs and the properties asked for."""
     values = None
     if asked.values:
         values = torch.tensor([asked.values.get(spec.name, math.nan) for spec in model.properties])
-    return bound(model.network, torch.tensor(roles), values, config.guidance)
+    joined = torch.stack([row.joined for row in rows]) if model.network.knows_nets else None
+    return bound(model.network, torch.tensor([row.roles for row in rows]), values, config.guidance, joined=joined)
