@@ -66,6 +66,40 @@ def test_periodic_translation_rotation_and_reflection(network, beads):
     assert_same(network(**beads), network(**moved))
 
 
+def linked(beads) -> dict:
+    """The same with graphs: two of them known, the third open."""
+    joined = torch.zeros(3, 5, 5, dtype=torch.int8)
+    for i, j, times in ((0, 3, 1), (0, 4, 1), (1, 4, 2), (2, 3, 2)):
+        joined[:, i, j] += times
+        joined[:, j, i] += times
+    joined[2] = -1
+    return {**beads, "joined": joined}
+
+
+def test_graph_matters_where_it_is_known_and_keeps_the_symmetries(network, beads):
+    given = linked(beads)
+    free, told = network(**beads), network(**given)
+    assert_same([x[2] for x in free], [x[2] for x in told])
+    for one, other in zip(free, told, strict=True):
+        assert not torch.allclose(one[:2], other[:2], atol=1e-3)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    shuffled = {**given, **{name: given[name][:, order] for name in ("tokens", "frac", "roles")}}
+    shuffled["joined"] = given["joined"][:, order][:, :, order]
+    score, velocity, logits = told
+    assert_same((score[:, order], velocity, logits[:, order]), network(**shuffled))
+    rotation, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
+    assert_same(told, network(**{**given, "lattice": beads["lattice"] @ rotation}))
+
+
+def test_guidance_keeps_the_graph(network, beads):
+    given = linked(beads)
+    inputs = [given[name] for name in ("tokens", "frac", "components", "lattice", "t")]
+    free = network(**{**given, "values": None})
+    told = network(**given)
+    steered = bound(network, given["roles"], given["values"], 2.0, joined=given["joined"])(*inputs)
+    assert_same(steered, [f + 2.0 * (v - f) for f, v in zip(free, told, strict=True)])
+
+
 def test_permutation(network, beads):
     order = torch.tensor([3, 0, 4, 1, 2])
     score, velocity, logits = network(**beads)

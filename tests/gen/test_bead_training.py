@@ -12,8 +12,16 @@ from safetensors.torch import load_file
 from structures.bead_samples import LABELS, diamond_net, rows
 
 from gen.crystals.batches import generator_for
-from gen.sorbents.bead_config import LENGTH, BeadTrainingConfig
-from gen.sorbents.bead_dataset import BeadDataset, group_rows, in_cell, net_reductions, reduction
+from gen.sorbents.bead_config import LENGTH, BeadDataConfig, BeadTrainingConfig
+from gen.sorbents.bead_dataset import (
+    BeadDataset,
+    group_rows,
+    in_cell,
+    joined_matrix,
+    load_bead_dataset,
+    net_reductions,
+    reduction,
+)
 from gen.sorbents.bead_model import new_bead_model, read_bead_model
 from gen.sorbents.bead_network import bound
 from gen.sorbents.bead_training import train_sorbents
@@ -143,9 +151,34 @@ def test_model_knows_role_sets_and_what_they_hold():
     assert [spec.name for spec in model.properties] == list(LABELS)
 
 
+PCU = ((0, 3), (0, 3), (1, 3), (1, 3), (2, 3), (2, 3))  # edges first: beads are in the order of their connections
+
+
+def test_model_knows_the_graphs_of_its_nets():
+    data = dataset()
+    model = new_bead_model(tiny(Path("unused")), data)
+    assert model.graphs[2, 2, 2, 6] == {PCU: model.role_sets[2, 2, 2, 6]}
+    assert joined_matrix(PCU, 4).tolist() == data.train[4].joined[0].tolist()
+    assert joined_matrix(PCU, 4).sum(1).tolist() == [2, 2, 2, 6]  # the roles again
+    for group in data.train.values():
+        connections = torch.tensor(load_fingerprints().connections)
+        assert torch.equal(group.joined.sum(2, dtype=torch.int64), connections[group.tokens])
+
+
+def test_several_files_are_one_set_and_repeated_frameworks_count_once(tmp_path):
+    made = rows()
+    paths = [tmp_path / name for name in ("first.jsonl", "second.jsonl")]
+    for path, part in zip(paths, (made[:16], made[8:]), strict=True):
+        path.write_text("".join(json.dumps(row.to_json()) + "\n" for row in part))
+    config = BeadDataConfig(path=tuple(str(path) for path in paths), labels=LABELS)
+    both = load_bead_dataset(config, load_fingerprints().names)
+    assert both.sha256 == group_rows(made, load_fingerprints().names, LABELS, 40).sha256
+
+
 def test_checkpoint_is_the_model(tmp_path):
     folder = train_sorbents(tiny(tmp_path / "run"), dataset=dataset())
     model = read_bead_model(folder)
+    assert model.graphs == new_bead_model(tiny(Path("unused")), dataset()).graphs
     assert model.provenance["data"] == {"held": 3, "train": 18, "validation": 3}
     assert {
         f"{split}_{name}" for split in ("validation", "held") for name in ("coordinates", "lattice", "species")

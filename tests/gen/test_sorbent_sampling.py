@@ -9,6 +9,7 @@ import torch
 from structures.bead_samples import cubic_net, random_model
 
 from gen.sorbents.bead_config import LENGTH
+from gen.sorbents.bead_dataset import joined_matrix
 from gen.sorbents.beads import EDGE
 from gen.sorbents.block_rules import Library, set_fault
 from gen.sorbents.catalog import load_catalog
@@ -51,6 +52,22 @@ def test_beads_have_the_roles_that_were_drawn_and_pass_the_rules():
         assert np.linalg.det(drawn.lattice) > 0
     assert len({drawn.blocks for drawn in found}) == len(found)
     assert any(blocks.draws > 1 for blocks in sets)  # random weights do not know what is neutral
+
+
+def test_the_graph_is_drawn_among_those_of_the_roles_unless_left_open():
+    model = random_model()
+    for blocks in beads(make())[0]:
+        (graph,) = model.graphs[tuple(sorted(blocks.roles))]
+        assert torch.equal(blocks.joined, joined_matrix(graph, len(blocks.roles)))
+        assert tuple(blocks.joined.sum(1).tolist()) == blocks.roles
+    left_open = beads(make(), config=FEW.model_copy(update={"draw_net": False}))[0]
+    assert all(bool((blocks.joined == -1).all()) for blocks in left_open)
+
+
+def test_a_net_that_is_held_brings_its_graph():
+    (blocks, *_), _ = beads(make({"net": "dia"}), keys=KEYS[:2])
+    assert blocks.joined.sum(1).tolist() == [4, 4, 2, 2, 2, 2]
+    assert blocks.joined[:2, 2:].tolist() == [[1, 1, 1, 1]] * 2
 
 
 def test_seed_and_attempt_decide():

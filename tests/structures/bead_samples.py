@@ -28,16 +28,21 @@ def diamond_net(node: str, linker: str, a: float) -> Beads:
     return Beads(lattice, frac, (node, node, *[linker] * 4), (4, 4, 2, 2, 2, 2))
 
 
+LINKS = {  # edges in the order of their beads; the cells their ends lie in are not needed for training
+    "pcu": Links(np.arange(1, 4), np.zeros((3, 2), int), np.zeros((3, 2, 3), int)),
+    "dia": Links(np.arange(2, 6), np.array([[0, 1]] * 4), np.zeros((4, 2, 3), int)),
+}
+
+
 def rows() -> list[BeadRow]:
     """Two dozen frameworks on two nets; their labels go with the length of the cell, as in life."""
-    links = Links(np.zeros(0, int), np.zeros((0, 2), int), np.zeros((0, 2, 3), int))  # not needed for training
     made = []
     for k in range(12):
         for net, build in (("pcu", cubic_net), ("dia", diamond_net)):
             a = 10.0 + k
             node = {"pcu": "N16", "dia": "N256"}[net]
             labels = {"void_fraction": 0.3 + 0.04 * k, "density_g_cm3": 1.5 - 0.1 * k}
-            made.append(BeadRow(f"{net}:{k}", net, "train", build(node, f"E{k + 1}", a), links, labels))
+            made.append(BeadRow(f"{net}:{k}", net, "train", build(node, f"E{k + 1}", a), LINKS[net], labels))
     return made
 
 
