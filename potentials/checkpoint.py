@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
+from potentials.long_range import LongRangeConfig
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: other architectures than `density`, long-range charges
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension"}
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -54,6 +55,7 @@ def save_checkpoint(
         "reference_energies": {chemical_symbols[z]: e for z, e in model.reference_energies.items()},
         "energy_scale": model.energy_scale,
         "zbl": model.repulsion is not None,
+        "long_range": model.long_range.config.model_dump(mode="json") if model.long_range else None,
         "network": model.config.model_dump(mode="json"),
         "units": _UNITS,
         "training": dict(training or {}),
@@ -84,12 +86,14 @@ def load_checkpoint(
     if precision not in _PRECISIONS:
         raise InputError(f"precision {precision!r} is not known: choose {' or '.join(_PRECISIONS)}")
     config = parse_config(NetworkConfig, description["network"], str(folder / DESCRIPTION))
+    long_range = description.get("long_range")
     model = EnergyModel(
         config,
         elements_from_symbols(description["reference_energies"]),
         description["energy_scale"],
         description["zbl"],
         _PRECISIONS[precision],
+        parse_config(LongRangeConfig, long_range, str(folder / DESCRIPTION)) if long_range is not None else None,
     )
     tensors = _read_weights(folder / WEIGHTS, description["weights_sha256"])
     try:

@@ -37,7 +37,11 @@ def resolve_start(config: PotentialTrainingConfig) -> PotentialTrainingConfig:
         )
     if "zbl" in config.model_fields_set and config.zbl != (model.repulsion is not None):
         raise InputError(f"zbl differs from start.checkpoint ({where}): leave the key out when fine-tuning")
-    return config.model_copy(update={"network": model.config, "zbl": model.repulsion is not None})
+    long_range = model.long_range.config if model.long_range is not None else None
+    if "long_range" in config.model_fields_set and config.long_range != long_range:
+        raise InputError(f"long_range differs from start.checkpoint ({where}): leave the key out when fine-tuning")
+    found = {"network": model.config, "zbl": model.repulsion is not None, "long_range": long_range}
+    return config.model_copy(update=found)
 
 
 def load_start(

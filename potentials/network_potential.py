@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from potentials.errors import InputError
+from potentials.long_range import LongRange, LongRangeConfig
 from potentials.neighbours import Neighbours, VerletList, edge_vectors, neighbour_list
 from potentials.network import EquivariantNetwork, NetworkConfig
 from potentials.plain_network import PlainNetwork
@@ -22,8 +23,9 @@ from potentials.zbl import ZBLRepulsion
 class EnergyModel(nn.Module):
     """Total energies with forces and stresses, in eV and Å: what is trained and what is saved.
 
-    E = sum_i [ e(z_i) + s f(z_i) network_i + ZBL_i ], with reference energies e (added in float64, so that all-electron
-    totals of 10^4 eV keep their meV), one energy scale s (the force RMS of the training data) and learned factors f.
+    E = sum_i [ e(z_i) + s f(z_i) network_i + ZBL_i ] + E_charges, with reference energies e (added in float64, so that
+    all-electron totals of 10^4 eV keep their meV), one energy scale s (the force RMS of the training data) and learned
+    factors f.
 
     Args:
         config: shape of the network.
@@ -31,6 +33,7 @@ class EnergyModel(nn.Module):
         energy_scale: s, eV.
         zbl: add the core repulsion of `potentials.zbl`.
         dtype: of weights and arithmetic. Chosen here, not by `.double()`: constants are then exact in it.
+        long_range: add charges and their electrostatic energy (`potentials.long_range`).
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class EnergyModel(nn.Module):
         energy_scale: float = 1.0,
         zbl: bool = False,
         dtype: torch.dtype = torch.float32,
+        long_range: LongRangeConfig | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -49,6 +53,8 @@ class EnergyModel(nn.Module):
             self.network = architecture(config, len(self.elements))
             self.factors = nn.Parameter(torch.ones(len(self.elements)))
             self.repulsion = ZBLRepulsion(self.elements, config.cutoff) if zbl else None
+            width = config.channels if config.architecture == "plain" else config.carried[0]
+            self.long_range = LongRange(long_range, width, self.elements) if long_range else None
         self.energy_scale = float(energy_scale)
         self.reference_energies = {z: float(reference_energies[z]) for z in self.elements}
         lookup = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
@@ -87,7 +93,8 @@ class EnergyModel(nn.Module):
         """`energy [B]` eV (float64), `forces [N, 3]` eV/Å and `stress [B, 3, 3]` eV/Å^3 (ASE's sign).
 
         With bond vectors r_ij and g_ij = dE/dr_ij, forces are F_i = sum_j g_ij - sum_j g_ji and the strain derivative
-        is sum_ij r_ij g_ij^T, so one backward pass gives both. The stress of a system without volume is 0.
+        is sum_ij r_ij g_ij^T, so one backward pass gives both. The stress of a system without volume is 0. With
+        long-range charges there are `charges [N]` e too, and what their energy owes to positions and strain is added.
 
         Args:
             batch: collated `AtomGraph`s.
@@ -98,33 +105,48 @@ class EnergyModel(nn.Module):
         species = self.species(batch.numbers)
         centre, neighbour = neighbours.edge_index
         vectors = edge_vectors(batch, neighbours).detach().to(self.dtype).requires_grad_()
+        explicit: list[Tensor] = []
         with torch.enable_grad():
-            atomic = self.network(species, centre, neighbour, vectors)
+            atomic, features = self.network.energies_and_descriptors(species, centre, neighbour, vectors)
             atomic = atomic * (self.factors[species] * self.energy_scale)
             if self.repulsion is not None:
                 lengths = torch.linalg.vector_norm(vectors, dim=1)
                 atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
-            gradient = self._gradient(atomic, vectors, differentiable)
             offsets = torch.tensor(list(self.reference_energies.values()), dtype=torch.float64, device=atomic.device)
-            atomic = atomic.double() + offsets[species]
-            energy = atomic.new_zeros(batch.num_graphs).index_add(0, batch.batch, atomic)
+            energy = atomic.new_zeros(batch.num_graphs, dtype=torch.float64)
+            energy = energy.index_add(0, batch.batch, atomic.double() + offsets[species])
+            result = {}
+            learned = atomic.sum()
+            if self.long_range is not None:
+                coulomb, result["charges"], explicit = self.long_range(features, species, batch)
+                energy, learned = energy + coulomb, learned + coulomb.sum()
+            gradient, *direct = self._gradients(learned, [vectors, *explicit], differentiable)
             forces = gradient.new_zeros(len(species), 3).index_add(0, centre, gradient)
             forces = forces.index_add(0, neighbour, -gradient)
-            result = {"energy": energy, "forces": forces}
-            if stress:
-                result["stress"] = self._stress(batch, neighbours, vectors, gradient)
+            virial = self._virial(batch, neighbours, vectors, gradient) if stress else None
+            if direct:
+                forces = forces - direct[0].to(forces)
+                virial = virial + direct[1].to(virial) if virial is not None else None
+            result |= {"energy": energy, "forces": forces}
+            if virial is not None:
+                result["stress"] = self._stress(batch, virial)
         return result if differentiable else {key: value.detach() for key, value in result.items()}
 
     @staticmethod
-    def _gradient(atomic: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
-        if len(vectors) == 0:  # isolated atoms only
-            return torch.zeros_like(vectors)
-        return torch.autograd.grad(atomic.sum(), vectors, create_graph=differentiable)[0]
+    def _gradients(energy: Tensor, leaves: list[Tensor], differentiable: bool) -> tuple[Tensor, ...]:
+        if not energy.requires_grad:  # isolated atoms only
+            return tuple(torch.zeros_like(leaf) for leaf in leaves)
+        return torch.autograd.grad(
+            energy, leaves, create_graph=differentiable, allow_unused=True, materialize_grads=True
+        )
 
     @staticmethod
-    def _stress(batch: Batch, neighbours: Neighbours, vectors: Tensor, gradient: Tensor) -> Tensor:
+    def _virial(batch: Batch, neighbours: Neighbours, vectors: Tensor, gradient: Tensor) -> Tensor:
         outer = vectors.detach()[:, :, None] * gradient[:, None, :]
-        virial = outer.new_zeros(batch.num_graphs, 3, 3).index_add(0, neighbours.edge_batch, outer)
+        return outer.new_zeros(batch.num_graphs, 3, 3).index_add(0, neighbours.edge_batch, outer)
+
+    @staticmethod
+    def _stress(batch: Batch, virial: Tensor) -> Tensor:
         virial = 0.5 * (virial + virial.transpose(1, 2))
         volume = torch.linalg.det(batch.cell).abs()
         periodic = batch.pbc.any(dim=1) & (volume > 1e-6)
@@ -151,7 +173,8 @@ class NetworkPotential:
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
         self.elements = frozenset(self.model.elements)
-        self.cutoff: float | None = self.model.config.cutoff
+        # long-range charges feel each other at any distance
+        self.cutoff: float | None = self.model.config.cutoff if self.model.long_range is None else None
         self._verlet = VerletList(self.model.config.cutoff, self.skin) if self.skin > 0 else None
 
     def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:
@@ -170,6 +193,8 @@ class NetworkPotential:
         output = PotentialOutput(energy=result["energy"].to(origin), forces=result["forces"].to(origin, dtype))
         if stress:
             output["stress"] = result["stress"].to(origin, dtype)
+        if "charges" in result:
+            output["charges"] = result["charges"].to(origin)
         return output
 
 

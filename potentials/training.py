@@ -156,7 +156,9 @@ def _new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         # forces that all vanish (one perfect crystal) say nothing about the scale
-        model = EnergyModel(config.network, references, scale if scale > 1e-6 else 1.0, config.zbl, dtype)
+        model = EnergyModel(
+            config.network, references, scale if scale > 1e-6 else 1.0, config.zbl, dtype, config.long_range
+        )
     sample = collate(split_frames(frames, _CALIBRATION_FRAMES / len(frames), config.seed)[1])
     model.calibrate(sample, batch_neighbours(sample))
     return model

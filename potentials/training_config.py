@@ -7,6 +7,7 @@ import pydantic
 
 from potentials.config import Config
 from potentials.dataset import LabelConfig
+from potentials.long_range import LongRangeConfig
 from potentials.network import NetworkConfig
 
 Positive = Annotated[float, pydantic.Field(gt=0)]
@@ -71,6 +72,7 @@ class PotentialTrainingConfig(Config):
     network: NetworkConfig = NetworkConfig()
     precision: Literal["float32", "float64"] = "float32"
     zbl: bool = False  # screened nuclear repulsion inside bond lengths
+    long_range: LongRangeConfig | None = None  # latent charges and their electrostatic energy; {} for the defaults
     # eV by symbol, e.g. isolated atoms: {H: -13.6}; without them they are fitted to the data
     reference_energies: dict[str, float] | None = None
     start: FinetuneConfig | None = None  # fine-tune a trained potential instead of training a new one

@@ -52,7 +52,7 @@ def test_precision_can_be_chosen(saved: Path) -> None:
 
 def test_description_says_what_a_reader_needs(saved: Path) -> None:
     description = json.loads((saved / "model.json").read_text())
-    assert description["format_version"] == 1
+    assert description["format_version"] == 2
     assert description["elements"] == ["H", "O"]
     assert description["reference_energies"] == {"H": -13.6, "O": -2041.8}
     assert description["units"]["energy"] == "eV"
@@ -110,7 +110,7 @@ def test_element_the_model_never_saw(saved: Path) -> None:
         load_checkpoint(saved)(collate([graph_from_atoms(bulk("NaCl", "rocksalt", a=5.64))]))
 
 
-@pytest.mark.parametrize("version", [1])
+@pytest.mark.parametrize("version", [1, 2])
 def test_every_version_ever_written_loads(version: int) -> None:
     """A small checkpoint of each format version is kept with the energies it gave when it was written."""
     folder = CHECKPOINTS / f"v{version}"

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import erf, erfc
 
 from potentials.errors import InputError
+from potentials.reciprocal_lattice import half_space
 
 ELEMENTARY_CHARGE = 1.602176634e-19  # C, exact in the 2019 SI
 BOLTZMANN = 1.380649e-23  # J/K, exact in the 2019 SI
@@ -45,16 +46,6 @@ def screening(cutoff: float, precision: float = PRECISION) -> float:
 def reciprocal_cutoff(alpha: float, precision: float = PRECISION) -> float:
     """Length of the longest wave vector (1/Å) the reciprocal sum needs."""
     return 2.0 * alpha * math.sqrt(-math.log(precision))
-
-
-def half_space(cell: np.ndarray, k_max: float) -> np.ndarray:
-    """Integer indices [n_k, 3] of the wave vectors up to `k_max`, one of each pair k and -k, without zero."""
-    reach = np.floor(k_max * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
-    ranges = [np.arange(0, reach[0] + 1), np.arange(-reach[1], reach[1] + 1), np.arange(-reach[2], reach[2] + 1)]
-    m = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    first = (m[:, 0] > 0) | ((m[:, 0] == 0) & ((m[:, 1] > 0) | ((m[:, 1] == 0) & (m[:, 2] > 0))))
-    k = 2.0 * np.pi * m @ np.linalg.inv(cell).T
-    return np.asarray(m[first & ((k**2).sum(axis=1) <= k_max**2)])
 
 
 def reciprocal_weights(cell: np.ndarray, indices: np.ndarray, alpha: float) -> np.ndarray:
