@@ -73,6 +73,12 @@ def _external(**options: Any) -> Potential:
     return ExternalPotential(**options)
 
 
+def _sorbus_crystals(**options: Any) -> Potential:
+    from potentials.checkpoint import load_checkpoint
+
+    return load_checkpoint(Path(__file__).parent / "weights" / "crystals", **options)
+
+
 def _ensemble(*, members: Sequence[PotentialChoice], **options: Any) -> Potential:
     from potentials.ensemble import EnsemblePotential
 
@@ -86,6 +92,7 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "emt": _effective_medium,  # fcc metals, for teaching and tests
     "ensemble": _ensemble,  # several trained alike, with their disagreement as uncertainty
     "external": _external,  # MACE, SevenNet, ... in an interpreter of their own
+    "sorbus-crystals": _sorbus_crystals,  # distilled from chgnet-fast, several times faster: first stages, triage
     "lj": _lennard_jones,  # for teaching and tests
 }
 

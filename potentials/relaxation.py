@@ -44,6 +44,7 @@ class Relaxed:
     smax: float | None  # eV/Å^3, largest stress component; None with a fixed cell
     volume_change: float | None  # relative, (V - V0) / V0; None without a cell
     failure: str | None = None  # why it was given up; None when it was not
+    first_steps: int = 0  # moves made with the potential of a first stage; `steps` are those with the potential itself
 
 
 @dataclass
@@ -74,6 +75,7 @@ def relax(
     structures: Any,
     potential: Potential | PotentialChoice,
     *,
+    first: Potential | PotentialChoice | None = None,
     fmax: float = 0.05,
     smax: float = 1e-3,
     max_steps: int = 500,
@@ -88,6 +90,7 @@ def relax(
     Args:
         structures: one or many `pymatgen.Structure`, `ase.Atoms` or `AtomGraph`.
         potential: any `Potential`, or the name or path of one.
+        first: a faster potential that goes most of the way before `potential` takes over (`potentials.two_stage`).
         fmax: eV/Å, converged when no atom feels more.
         smax: eV/Å^3, and no stress component is larger (with a variable cell); 1e-3 is 0.16 GPa.
         max_steps: force calls a structure may use after the first.
@@ -108,6 +111,23 @@ def relax(
     systems: list[Any] = [structures] if single else list(structures)
     _check_settings(fmax, smax, max_steps, optimizer, max_atoms_per_batch)
     model = load_potential(potential) if isinstance(potential, str | dict) else potential
+    if first is not None:
+        from potentials.two_stage import relax_in_two_stages
+
+        return relax_in_two_stages(
+            systems,
+            load_potential(first) if isinstance(first, str | dict) else first,
+            model,
+            fmax=fmax,
+            smax=smax,
+            max_steps=max_steps,
+            first_max_steps=max_steps,
+            variable_cell=variable_cell,
+            optimizer=optimizer,
+            max_atoms_per_batch=max_atoms_per_batch,
+            limits=limits,
+            progress=progress,
+        )
     criteria = _Criteria(fmax, smax, max_steps, variable_cell, limits)
     results: dict[int, Relaxed] = {}
     waiting: deque[_Run] = deque()

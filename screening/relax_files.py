@@ -20,6 +20,7 @@ class RelaxSettings(Config):
     """What `sorbus relax` needs to know."""
 
     potential: PotentialChoice = "chgnet-fast"  # a registered name, a checkpoint folder, or a mapping with options
+    first: PotentialChoice | None = None  # a fast potential for a first stage, e.g. sorbus-crystals before chgnet-fast
     optimizer: Literal["fire", "lbfgs"] = "lbfgs"
     fmax: float = Field(0.05, gt=0)  # eV/Å
     max_steps: int = Field(500, ge=1)
@@ -43,6 +44,7 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
     relaxed = relax(
         [result.system for result in readable],
         potential,
+        first=settings.first,
         fmax=settings.fmax,
         max_steps=settings.max_steps,
         variable_cell=settings.variable_cell,
@@ -67,6 +69,7 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
                 "energy_ev": done.energy,
                 "energy_change_ev": _difference(done.energy, done.initial_energy),
                 "steps": done.steps,
+                "first_steps": done.first_steps,
                 "converged": done.converged,
                 "fmax_ev_per_angstrom": done.fmax,
                 "volume_change_percent": None if done.volume_change is None else 100 * done.volume_change,

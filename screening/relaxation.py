@@ -18,6 +18,7 @@ class RelaxationSettings(Config):
     """How a candidate is relaxed, and what it must survive."""
 
     potential: PotentialChoice = "chgnet-fast"  # as `load_potential` takes it: name, checkpoint folder, or a mapping
+    first: PotentialChoice | None = None  # a fast potential that goes most of the way before `potential` takes over
     fmax: float = pydantic.Field(default=0.1, gt=0)  # eV/Å
     smax: float = pydantic.Field(default=2e-3, gt=0)  # eV/Å^3, 0.3 GPa
     max_steps: int = pydantic.Field(default=50, ge=0)
@@ -46,6 +47,7 @@ def evaluate_relaxation(candidate: Candidate, settings: RelaxationSettings, seed
     (relaxed,) = relax(
         [structure],
         potential,
+        first=None if settings.first is None else _potential(json.dumps(settings.first, sort_keys=True)),
         fmax=settings.fmax,
         smax=settings.smax,
         max_steps=settings.max_steps,
@@ -55,6 +57,7 @@ def evaluate_relaxation(candidate: Candidate, settings: RelaxationSettings, seed
     method = (
         f"{potential.name}, {settings.optimizer} to {settings.fmax} eV/Å or {settings.max_steps} steps, "
         f"{'variable' if settings.variable_cell else 'fixed'} cell"
+        f"{'' if settings.first is None else ', after a first stage with a faster potential'}"
     )
     n_atoms = len(structure)
     energy, initial = relaxed.energy, relaxed.initial_energy

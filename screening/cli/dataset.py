@@ -1,4 +1,4 @@
-"""`sorbus dataset mofs|real|zeolites`: make the training set of the sorbent generator, or of the silica generator."""
+"""`sorbus dataset mofs|real|zeolites|distill`: make the training set of a generator, or of a distilled potential."""
 
 import argparse
 from pathlib import Path
@@ -17,8 +17,13 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "sorbus dataset real sample=100   # real frameworks of public pools, cut into blocks",
     ]
     silica = ["sorbus dataset zeolites configs/dataset/zeolites.yaml"]
-    parser = verb_parser(verbs, "dataset", "Make a training set: frameworks, or silica nets.", examples + silica)
-    kinds = parser.add_subparsers(dest="kind", metavar="mofs|real|zeolites", required=True)
+    distill = [
+        "sorbus dataset distill configs/train/distill_data.yaml",
+        "sorbus dataset distill mine.yaml teacher='{name: external, python: envs/mace/bin/python, model: mace}'",
+    ]
+    what = "Make a training set: frameworks, silica nets, or structures labelled by a slow potential."
+    parser = verb_parser(verbs, "dataset", what, examples + silica + distill)
+    kinds = parser.add_subparsers(dest="kind", metavar="mofs|real|zeolites|distill", required=True)
     summary = "Assemble, check, label and deduplicate frameworks for the sorbent generator. Run again to go on."
     sub = verb_parser(kinds, "mofs", summary, examples[:-1])
     add_config_options(sub, positional="a YAML file")
@@ -32,6 +37,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sub = verb_parser(kinds, "zeolites", summary, silica)
     add_config_options(sub, positional="a YAML file")
     sub.set_defaults(run=_run_zeolites)
+    summary = "Label perturbed and relaxing structures with a teacher, to train a fast potential. Run again to go on."
+    sub = verb_parser(kinds, "distill", summary, distill)
+    add_config_options(sub, positional="a YAML file")
+    sub.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    sub.set_defaults(run=_run_distill)
 
 
 def _run_mofs(arguments: argparse.Namespace) -> int:
@@ -80,6 +90,24 @@ def _run_zeolites(arguments: argparse.Namespace) -> int:
     for name, number in build_zeolite_table(settings, progress=True).items():
         print(f"{name}: {number}")
     print(f"training cells in {settings.out}")
+    return 0
+
+
+def _run_distill(arguments: argparse.Namespace) -> int:
+    """Label what is still missing, write both sets, and say what went into them."""
+    from potentials.distillation import HELD_OUT, TRAIN, label_structures
+    from potentials.distillation_config import DistillationConfig
+
+    config, _ = resolve_config(DistillationConfig, arguments, _settings_file(arguments))
+    if arguments.print_config:
+        return print_config(config)
+    summary = label_structures(config, resume=not arguments.fresh, progress=True)
+    for reason, number in summary["dropped"].items():
+        print(f"left out {number}: {reason}")
+    frames, structures = summary["frames"], summary["structures"]
+    print(f"{structures['labelled']} of {structures['planned']} structures labelled by {summary['teacher']}")
+    print(f"{frames['training']['all']} frames in {config.out / TRAIN}")
+    print(f"{frames['held_out']['all']} of compositions held out in {config.out / HELD_OUT}")
     return 0
 
 

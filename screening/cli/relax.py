@@ -22,6 +22,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "sorbus relax my_structures/ fmax=0.05",
             "sorbus relax candidates.extxyz potential=chgnet max_steps=200 out=runs/relaxed",
             "sorbus relax POSCAR variable_cell=false",
+            "sorbus relax generated/ potential=chgnet-fast first=sorbus-crystals   # two stages",
         ],
     )
     add_config_options(parser, positional="structure files or folders")

@@ -1,0 +1,376 @@
+"""The training set of a distilled potential: structures, perturbed and relaxed, labelled by a teacher.
+
+A slow universal potential (the teacher) says what energies, forces and stresses are; a fast network trained on them
+(the student, `sorbus train potential`) repeats it. What matters is where the teacher is asked: around minima (strained
+and rattled copies), and on the way there (stages of its own relaxations, from rattled structures and from samples of
+a generator). Whole compositions are held out, so that errors on them are those on new materials.
+
+Work is saved part by part; a killed run continues where it stood and ends with the same files.
+"""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from tqdm import tqdm
+
+from potentials.atom_graph import AtomGraph, collate
+from potentials.config import config_hash
+from potentials.distillation_config import DistillationConfig
+from potentials.distillation_structures import (
+    Source,
+    contact_fault,
+    is_held_out,
+    perturb,
+    perturbed_copies,
+    random_strain,
+    read_sources,
+)
+from potentials.errors import InputError, SorbusError
+from potentials.files import sha256_file, write_atomic
+from potentials.potential import Potential, load_potential
+from potentials.relaxation import relax
+
+TRAIN, HELD_OUT, SUMMARY = "train.extxyz", "held_out.extxyz", "summary.json"
+_IDENTITY, _PARTS = "identity.json", "parts"
+_TEACHER_ERRORS = (SorbusError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A geometry to be labelled."""
+
+    graph: AtomGraph
+    kind: str  # crystal, rattled, trajectory, generated
+    formula: str
+    rattle: float = 0.0  # Å
+    step: int = 0  # of the teacher's relaxation
+
+
+@dataclass(frozen=True)
+class Task:
+    """A structure of the pool with its place in it, which seeds its random numbers."""
+
+    index: int
+    source: Source
+    generated: bool
+
+
+def label_structures(config: DistillationConfig, *, resume: bool = True, progress: bool = False) -> dict[str, Any]:
+    """Make the training set of a distilled potential; `sorbus dataset distill`.
+
+    Writes in `config.out` `train.extxyz` and `held_out.extxyz` (energy eV, forces eV/Å, stress eV/Å^3 positive under
+    tension; keys `energy`, `forces`, `stress`; besides `kind`, `formula`, `rattle` Å and `step` of each frame),
+    `summary.json`, and parts to resume from. Every frame depends on (seed, place of the structure in the pool) alone.
+
+    Args:
+        config: what to label, with which teacher.
+        resume: go on from the parts in `config.out`; off: start over.
+        progress: show a bar on stderr.
+
+    Returns:
+        What `summary.json` holds: frames by kind and set, what was dropped and why, elements, seconds, hashes.
+
+    Raises:
+        InputError: no usable structure, an unknown teacher, or parts of another configuration.
+    """
+    started, cpu_started = time.monotonic(), time.process_time()
+    out, parts = config.out, config.out / _PARTS
+    tasks, dropped = plan_tasks(config)
+    teacher = load_potential(config.teacher)
+    _check_identity(config, parts, teacher.name, len(tasks), resume)
+    chunks = [tasks[start : start + config.part_size] for start in range(0, len(tasks), config.part_size)]
+    done = 0
+    with tqdm(total=len(tasks), desc="distill", unit="structure", disable=not progress) as bar:
+        for number, chunk in enumerate(chunks):
+            path = parts / f"{number:05d}.json"
+            if not path.exists():
+                minutes = (time.monotonic() - started) / 60
+                if config.max_minutes is not None and minutes > config.max_minutes:
+                    break
+                write_atomic(path, json.dumps(_label_part(chunk, teacher, config)))
+            done += len(chunk)
+            bar.update(len(chunk))
+    if done == 0:
+        raise InputError(f"max_minutes = {config.max_minutes:g} left no time for one part: raise it or lower part_size")
+    summary = _merge(config, teacher.name, dropped, done, len(tasks))
+    summary["wall_seconds"] = round(time.monotonic() - started, 1)
+    summary["cpu_seconds"] = round(time.process_time() - cpu_started, 1)
+    write_atomic(out / SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    return summary
+
+
+def plan_tasks(config: DistillationConfig) -> tuple[list[Task], Counter[str]]:
+    """The pool in a seeded random order, and how many structures were left out for which reason.
+
+    Raises:
+        InputError: a path that cannot be read, or nothing left.
+    """
+    dropped: Counter[str] = Counter()
+    excluded = {source.formula for path in config.exclude_formulas_of for source in read_sources(path)}
+    known = load_potential(config.teacher).elements
+    kept: list[tuple[Source, bool]] = []
+    for paths, generated in ((config.structures, False), (config.generated, True)):
+        pool: list[Source] = []
+        for path in paths:
+            for source in read_sources(path):
+                reason = _unfit(source, config, excluded, known)
+                if reason is None:
+                    pool.append(source)
+                else:
+                    dropped[reason] += 1
+        order = np.random.default_rng([config.seed, int(generated)]).permutation(len(pool))
+        chosen = [pool[k] for k in order][: None if generated else config.count]
+        kept += [(source, generated) for source in chosen]
+    common = _common_elements([source for source, _ in kept], config.min_structures_per_element)
+    usable = [(source, generated) for source, generated in kept if _elements(source) <= common]
+    if len(usable) < len(kept):
+        dropped["an element too rare among the structures"] = len(kept) - len(usable)
+    if not usable:
+        raise InputError(f"no structure of {len(kept) + sum(dropped.values())} can be used ({_told(dropped)})")
+    return [Task(index, source, generated) for index, (source, generated) in enumerate(usable)], dropped
+
+
+def task_frames(task: Task, config: DistillationConfig) -> list[Frame]:
+    """Geometries of one structure that need no teacher to be known."""
+    assert task.source.graph is not None
+    if task.generated:
+        return []
+    generator = np.random.default_rng([config.seed, 2, task.index])
+    frames = [Frame(task.source.graph, "crystal", task.source.formula)]
+    for graph, rattle in perturbed_copies(task.source.graph, config.perturbed, generator):
+        frames.append(Frame(graph, "rattled", task.source.formula, rattle))
+    return frames
+
+
+def trajectory_frames(tasks: Sequence[Task], teacher: Potential, config: DistillationConfig) -> list[Frame]:
+    """Stages of the teacher's relaxations, all structures relaxed side by side."""
+    settings = config.trajectories
+    current: dict[int, AtomGraph] = {}
+    for task in tasks:
+        assert task.source.graph is not None
+        generator = np.random.default_rng([config.seed, 3, task.index])
+        if task.generated:
+            current[task.index] = task.source.graph
+        elif generator.random() < settings.share:
+            strain = random_strain(config.perturbed, generator)
+            current[task.index] = perturb(task.source.graph, settings.rattle, strain, generator)
+    by_index = {task.index: task for task in tasks}
+    frames: list[Frame] = []
+    before = 0
+    for step in settings.steps:
+        current = {k: graph for k, graph in current.items() if contact_fault(graph, config.min_contact) is None}
+        if step > before and current:
+            moved = relax(
+                list(current.values()),
+                teacher,
+                max_steps=step - before,
+                max_atoms_per_batch=config.max_atoms_per_batch,
+            )
+            # one that broke or has arrived has nothing more to show
+            current = {
+                k: result.structure
+                for k, result in zip(current, moved, strict=True)
+                if result.failure is None and result.steps > 0
+            }
+        before = step
+        for k, graph in current.items():
+            kind = "generated" if by_index[k].generated else "trajectory"
+            frames.append(Frame(graph, kind, by_index[k].source.formula, step=step))
+    return frames
+
+
+def label_frames(
+    frames: Sequence[Frame], teacher: Potential, config: DistillationConfig
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Labelled frames as plain numbers (`energy` eV, `forces` eV/Å, `stress` eV/Å^3), and what was dropped and why."""
+    dropped: Counter[str] = Counter()
+    sound = []
+    for frame in frames:
+        fault = contact_fault(frame.graph, config.min_contact)
+        if fault is None:
+            sound.append(frame)
+        else:
+            dropped["two atoms inside each other" if "covalent" in fault else _general(fault)] += 1
+    records: list[dict[str, Any]] = []
+    for batch in _batches(sound, config.max_atoms_per_batch):
+        for frame, label in zip(batch, _ask(teacher, batch), strict=True):
+            if isinstance(label, str):
+                dropped[f"the teacher failed: {_general(label)}"] += 1
+            elif np.abs(label["forces"]).max() > config.max_force:
+                dropped[f"a force above {config.max_force:g} eV/Å"] += 1
+            else:
+                records.append(_record(frame, label))
+    return records, dropped
+
+
+def _label_part(chunk: Sequence[Task], teacher: Potential, config: DistillationConfig) -> dict[str, Any]:
+    frames = [frame for task in chunk for frame in task_frames(task, config)]
+    frames += trajectory_frames(chunk, teacher, config)
+    records, dropped = label_frames(frames, teacher, config)
+    return {"frames": records, "dropped": dict(dropped)}
+
+
+def _ask(teacher: Potential, frames: Sequence[Frame]) -> list[dict[str, np.ndarray] | str]:
+    """The teacher's labels, or its complaint; where a batch fails as a whole each frame is tried alone."""
+    try:
+        batch = collate([frame.graph for frame in frames])
+        output = teacher(batch, stress=True)
+    except _TEACHER_ERRORS as error:
+        if len(frames) == 1:
+            return [" ".join(str(error).split()) or type(error).__name__]
+        return [_ask(teacher, [frame])[0] for frame in frames]
+    labels: list[dict[str, np.ndarray] | str] = []
+    for k in range(len(frames)):
+        label = {
+            "energy": output["energy"][k : k + 1].double().cpu().numpy(),
+            "forces": output["forces"][batch.ptr[k] : batch.ptr[k + 1]].double().cpu().numpy(),
+            "stress": output["stress"][k].double().cpu().numpy(),
+        }
+        finite = all(np.isfinite(value).all() for value in label.values())
+        labels.append(label if finite else "an answer is not finite")
+    return labels
+
+
+def _batches(frames: Sequence[Frame], max_atoms: int) -> list[list[Frame]]:
+    batches: list[list[Frame]] = []
+    room = 0
+    for frame in frames:
+        size = frame.graph.num_nodes
+        if not batches or size > room:
+            batches.append([])
+            room = max_atoms
+        batches[-1].append(frame)
+        room -= size
+    return batches
+
+
+def _record(frame: Frame, label: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {
+        "kind": frame.kind,
+        "formula": frame.formula,
+        "rattle": frame.rattle,
+        "step": frame.step,
+        "numbers": frame.graph.numbers.tolist(),
+        "positions": frame.graph.positions.numpy().round(6).tolist(),
+        "cell": frame.graph.cell.numpy().round(6).tolist(),
+        "energy": float(label["energy"][0]),
+        "forces": label["forces"].round(6).tolist(),
+        "stress": label["stress"].round(8).tolist(),
+    }
+
+
+def format_frame(record: dict[str, Any]) -> str:
+    """One labelled crystal as extended XYZ."""
+    cell = " ".join(f"{x:.6f}" for row in record["cell"] for x in row)
+    stress = " ".join(f"{x:.8f}" for row in record["stress"] for x in row)
+    lines = [
+        str(len(record["numbers"])),
+        f'Lattice="{cell}" Properties=species:S:1:pos:R:3:forces:R:3 energy={record["energy"]:.6f} '
+        f'stress="{stress}" kind={record["kind"]} formula={record["formula"]} '
+        f'rattle={record["rattle"]:g} step={record["step"]} pbc="T T T"',
+    ]
+    for z, position, force in zip(record["numbers"], record["positions"], record["forces"], strict=True):
+        numbers = " ".join(f"{x:.6f}" for x in (*position, *force))
+        lines.append(f"{chemical_symbols[z]} {numbers}")
+    return "\n".join(lines) + "\n"
+
+
+def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done: int, planned: int) -> dict[str, Any]:
+    """Write both sets from the parts; held-out frames with an element nobody trains on are left out."""
+    records: list[dict[str, Any]] = []
+    for path in sorted((config.out / _PARTS).glob("[0-9]*.json")):
+        part = json.loads(path.read_text(encoding="utf-8"))
+        records += part["frames"]
+        dropped = dropped + Counter(part["dropped"])
+    held_out = [record for record in records if is_held_out(record["formula"], config.held_out, config.seed)]
+    training = [record for record in records if not is_held_out(record["formula"], config.held_out, config.seed)]
+    learned = {z for record in training for z in record["numbers"]}
+    testable = [record for record in held_out if set(record["numbers"]) <= learned]
+    if len(testable) < len(held_out):
+        dropped["held out, with an element no training frame holds"] += len(held_out) - len(testable)
+    if not training or not testable:
+        raise InputError(
+            f"{len(training)} frames to train on and {len(testable)} held out ({_told(dropped)}): "
+            "give more structures or another held_out"
+        )
+    for name, frames in ((TRAIN, training), (HELD_OUT, testable)):
+        write_atomic(config.out / name, "".join(format_frame(record) for record in frames))
+    counts = Counter(z for record in training for z in set(record["numbers"]))
+    return {
+        "teacher": teacher,
+        "seed": config.seed,
+        "config_hash": config_hash(config),
+        "units": {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension", "length": "Å"},
+        "structures": {"planned": planned, "labelled": done},
+        "frames": {
+            name: {"all": len(frames), **Counter(record["kind"] for record in frames)}
+            for name, frames in (("training", training), ("held_out", testable))
+        },
+        "atoms": {"training": sum(len(r["numbers"]) for r in training), "held_out": _atoms(testable)},
+        "compositions": {
+            "training": len({record["formula"] for record in training}),
+            "held_out": len({record["formula"] for record in testable}),
+        },
+        "elements": {chemical_symbols[z]: counts[z] for z in sorted(counts)},  # training frames that hold each
+        "dropped": dict(dropped.most_common()),
+        "sha256": {name: sha256_file(config.out / name) for name in (TRAIN, HELD_OUT)},
+    }
+
+
+def _atoms(records: Sequence[dict[str, Any]]) -> int:
+    return sum(len(record["numbers"]) for record in records)
+
+
+def _unfit(source: Source, config: DistillationConfig, excluded: set[str], known: frozenset[int]) -> str | None:
+    if source.graph is None:
+        return "unreadable"
+    if source.graph.num_nodes > config.max_atoms:
+        return f"more than {config.max_atoms} atoms"
+    if not bool(source.graph.pbc.all()):
+        return "not periodic in three directions"
+    if source.formula in excluded:
+        return "an excluded formula"
+    if not _elements(source) <= known:
+        return "an element the teacher does not know"
+    return None if contact_fault(source.graph, config.min_contact) is None else "atoms inside each other or a flat cell"
+
+
+def _elements(source: Source) -> set[int]:
+    return set() if source.graph is None else set(source.graph.numbers.tolist())
+
+
+def _common_elements(sources: Sequence[Source], least: int) -> set[int]:
+    counts = Counter(z for source in sources for z in _elements(source))
+    return {z for z, count in counts.items() if count >= least}
+
+
+def _check_identity(config: DistillationConfig, parts: Path, teacher: str, planned: int, resume: bool) -> None:
+    """Parts of another configuration are no parts of this set."""
+    neutral = config.model_copy(update={"out": Path(), "max_minutes": None})
+    identity = {"config_hash": config_hash(neutral), "teacher": teacher, "structures": planned}
+    path = parts / _IDENTITY
+    if not resume:
+        for old in [*parts.glob("*.json")]:
+            old.unlink()
+    elif path.exists() and json.loads(path.read_text(encoding="utf-8")) != identity:
+        raise InputError(
+            f"{parts} holds parts of another configuration: choose another out, or start over with --fresh"
+        )
+    write_atomic(path, json.dumps(identity))
+
+
+def _general(reason: str) -> str:
+    """A reason without its numbers, so that alike ones are counted together."""
+    return re.sub(r"[-\d.]+(e[+-]?\d+)?", "#", reason)[:100]
+
+
+def _told(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.most_common(4)) or "nothing was dropped"
