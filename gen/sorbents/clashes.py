@@ -11,6 +11,7 @@ from gen.sorbents.joints import Joint, cross_matrices
 
 CONTACT = 0.9  # Å beyond the sum of covalent radii: C...C 2.42, C...H 1.97, H...H 1.52
 PUSH = 0.5  # weight of an Å of overlap, against 1 for an Å of open joint
+ANGLE_PUSH = 1.0  # the same of atoms two bonds apart
 ANGLE = 1.45  # times the sum of covalent radii, for atoms two bonds apart across a joint: 1.6 to 1.7 of it at 120°
 IMAGES = 50  # cells within which an image is told from others
 MARGIN = 0.7  # Å by which pairs may come nearer before the list of pairs has to be made anew
@@ -30,6 +31,7 @@ class Clashes:
         self.pairs = np.zeros((0, 2), int)
         self.images = np.zeros((0, 3))
         self.wanted = np.zeros(0)  # Å, of each pair
+        self.weight = np.zeros(0)  # of each pair
 
     def find(self, atoms: np.ndarray, cell: np.ndarray) -> None:
         """List the pairs that are or may come into contact.
@@ -52,6 +54,7 @@ class Clashes:
         wanted[angled] = np.minimum(wanted, ANGLE * total)[angled]
         self.pairs, self.images = np.stack([i, j], axis=1)[~bonded], images[~bonded].astype(float)
         self.wanted = wanted[~bonded]
+        self.weight = np.where(angled, ANGLE_PUSH, PUSH)[~bonded]
 
     def shortfalls(self, atoms: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """[pairs] Å by which each pair of the list is closer than in contact; 0 beyond."""
@@ -60,15 +63,16 @@ class Clashes:
         return np.asarray(np.maximum(self.wanted - distances, 0.0))
 
     def linearised(self, atoms: np.ndarray, centres: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`PUSH` times the shortfall [c] of every pair that is too close, and derivatives [c, 6 bodies + 9]."""
+        """The weighted shortfall [c] of every pair that is too close, and derivatives [c, 6 bodies + 9]."""
         short = self.shortfalls(atoms, cell)
         close = np.flatnonzero(short > 0)
         i, j = self.pairs[close].T
         vectors = atoms[j] - atoms[i] + self.images[close] @ cell
         units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
         rows = np.arange(len(close))
+        weight = self.weight[close]
         jacobian = np.zeros((len(close), 6 * len(centres) + 9))
-        for atom, sign in ((j, -PUSH), (i, PUSH)):  # further apart, smaller shortfall
+        for atom, sign in ((j, -weight), (i, weight)):  # further apart, smaller shortfall
             body = self.owner[atom]
             turning = np.einsum("na,nab->nb", units, cross_matrices(centres[body] - atoms[atom]))
             for axis in range(3):
@@ -76,8 +80,8 @@ class Clashes:
                 jacobian[rows, 6 * body + 3 + axis] += sign * turning[:, axis]
         for vector in range(3):
             columns = slice(jacobian.shape[1] - 9 + 3 * vector, jacobian.shape[1] - 6 + 3 * vector)
-            jacobian[:, columns] = -PUSH * self.images[close, vector, None] * units
-        return PUSH * short[close], jacobian
+            jacobian[:, columns] = -(weight * self.images[close, vector])[:, None] * units
+        return weight * short[close], jacobian
 
 
 def largest_overlap(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[Joint]) -> float:

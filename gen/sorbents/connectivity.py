@@ -1,35 +1,31 @@
-"""Which nodes does every edge bead join? An assignment with exact degrees, of least misfit.
+"""Which nodes does every edge bead join? Assignments with exact degrees, those of least misfit first.
 
 Each edge bead may lie between any two node images whose distance suits the blocks (arm + linker + arm) with the
-bead where the linker would then be. Of all choices of one pair for each edge that give every node as many edges as its
-block has connection points, the one of least total squared misfit is an integer programme (HiGHS, Huangfu and Hall,
-Math. Prog. Comp. 2018, 10, 119). Choices whose edges leave a node in directions its block cannot take, or that
-do not run on in three dimensions, are forbidden and the programme is solved again.
+bead where the linker would then be. One pair is chosen for each edge, so that every node has as many edges as its block
+has connection points and the net runs on in three dimensions. Choices are searched in the order of their squared
+misfit (`link_search.py`) and ranked by that and how badly the edges suit the directions of the blocks' arms.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
 
 from gen.sorbents.beads import DIRECT, Beads, Links
 from gen.sorbents.bodies import AssemblyError, Body, library_body
+from gen.sorbents.link_search import Candidates, choices
 from gen.sorbents.orientation import orientations
 
 POSITION = 0.4  # Å, misfit of an edge bead from its place between two nodes that counts 1
 LENGTH = 0.5  # Å, misfit of the distance between two nodes that counts 1
 RELATIVE = 0.05  # added to both, times the length of the edge: a generated cell may be some per cent off
+TURN = 0.2  # RMSD of unit directions, of a node's edges against its block's arms, that counts 1
 # How far an end may be from its edge bead (times arm + half a linker, and Å added), and pairs kept for each edge: wider
 # when the narrower have no solution.
-SEARCHES = ((1.5, 2.0, 12), (1.5, 2.0, 60), (1.5, 2.0, 200), (2.5, 5.0, 400))
+SEARCHES = ((1.5, 2.0, 40), (2.5, 5.0, 400))
 CELLS = 3  # whole cells searched in each direction at most
-TURNED = 0.4  # RMSD of unit directions above which a choice whose edges suit a node's block better is looked for
-TURNED_MAX = 0.75  # and above which they do not suit it at all
-RETRIES = 12
-BRANCHES = 20  # nodes of one programme's search tree; the best choice found by then is taken (a limit of time would
-# make the answer depend on the machine)
+TURNED_MAX = 0.75  # RMSD above which the edges do not suit a block at all
+LEAVES = 60  # choices that are judged
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,12 @@ class _Pairs:
 
 
 def connect(beads: Beads) -> Links:
-    """The links of least misfit.
+    """The links that suit positions and blocks best; see `connections`."""
+    return connections(beads, 1)[0]
+
+
+def connections(beads: Beads, limit: int) -> list[Links]:
+    """The best ways to link the beads, at most `limit`, best first.
 
     Raises:
         AssemblyError: ends and connection points do not add up, no choice satisfies every degree, or every
@@ -54,38 +55,17 @@ def connect(beads: Beads) -> Links:
     ends = sum(beads.connections[node] for node in nodes)
     if ends != 2 * len(edges) or not len(edges):
         raise AssemblyError(f"{len(nodes)} nodes with {ends} connection points cannot share {len(edges)} edges")
-    reason = "no choice of ends gives every node as many edges as its block has connection points"
-    found: dict[tuple[float, float], _Pairs | str] = {}
-    tried = 0
-    for stretch, spare, limit in SEARCHES:
-        if (stretch, spare) not in found:
-            found[stretch, spare] = _candidates(beads, bodies, stretch, spare)
-        everything = found[stretch, spare]
+    reason = ""
+    for stretch, spare, most in SEARCHES:
+        everything = _candidates(beads, bodies, stretch, spare)
         if isinstance(everything, str):
-            reason = everything
+            reason = reason or everything
             continue
-        pairs = _best(everything, limit)
-        if len(pairs.edge) == tried:
-            continue  # nothing new
-        tried = len(pairs.edge)
-        cuts: list[np.ndarray] = []
-        usable: list[tuple[float, Links]] = []  # by how badly they suit the blocks
-        for _ in range(RETRIES):
-            chosen = _solve(pairs, beads, cuts)
-            if chosen is None:
-                break
-            links = Links(pairs.edge[chosen], pairs.nodes[chosen], pairs.images[chosen])
-            worst, fault, wrong = _judged(beads, bodies, links)
-            if fault is None and worst <= TURNED:
-                return links
-            if fault is None:
-                usable.append((worst, links))
-            else:
-                reason = fault
-            cuts += [np.unique(chosen[edges]) for edges in wrong]
-        if usable:
-            return min(usable, key=lambda option: option[0])[1]
-    raise AssemblyError(reason)
+        found, fault = _ranked(_best(everything, most), beads, bodies, limit)
+        if found:
+            return found
+        reason = fault or reason
+    raise AssemblyError(reason or "no choice of ends gives every node as many edges as its block has connection points")
 
 
 def neighbour_vectors(beads: Beads, links: Links) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -197,70 +177,63 @@ def _best(pairs: _Pairs, limit: int) -> _Pairs:
     return _Pairs(pairs.edge[keep], pairs.nodes[keep], pairs.images[keep], pairs.misfit[keep])
 
 
-def _solve(pairs: _Pairs, beads: Beads, cuts: list[np.ndarray]) -> np.ndarray | None:
-    """Indices [E] of the chosen pairs, in the order of their edges; None when the programme has no solution."""
-    count = len(pairs.edge)
-    number = {int(bead): row for row, bead in enumerate(np.flatnonzero(beads.is_edge))}
-    number |= {int(bead): len(number) + row for row, bead in enumerate(np.flatnonzero(~beads.is_edge))}
-    wanted = np.zeros(len(number))
-    for bead, row in number.items():
-        wanted[row] = 1 if beads.is_edge[bead] else beads.connections[bead]
-    rows = np.array([number[int(bead)] for bead in np.concatenate([pairs.edge, pairs.nodes.ravel()])])
-    columns = np.concatenate([np.arange(count), np.repeat(np.arange(count), 2)])
-    degrees = coo_array((np.ones(3 * count), (rows, columns)), shape=(len(number), count)).tocsr()
-    constraints = [LinearConstraint(degrees, wanted, wanted)]
-    twins: dict[tuple[int, ...], list[int]] = defaultdict(list)  # two edges between the same two node images
-    for index in range(count):
-        (a, b), (image_a, image_b) = pairs.nodes[index].tolist(), pairs.images[index]
-        shift = (image_b - image_a).tolist()
-        twins[min((a, b, *shift), (b, a, *(-n for n in shift)))].append(index)
-    limits: list[tuple[np.ndarray, int]] = [
-        (np.array(same), 1) for same in twins.values() if len(set(pairs.edge[same].tolist())) > 1
-    ]
-    limits += [(cut, len(cut) - 1) for cut in cuts]
-    if limits:
-        which = np.concatenate([np.full(len(members), k) for k, (members, _) in enumerate(limits)])
-        column = np.concatenate([members for members, _ in limits])
-        matrix = coo_array((np.ones(len(which)), (which, column)), shape=(len(limits), count)).tocsr()
-        constraints.append(LinearConstraint(matrix, -np.inf, np.array([most for _, most in limits], float)))
-    result = milp(
-        pairs.misfit,
-        integrality=np.ones(count),
-        bounds=Bounds(0, 1),
-        constraints=constraints,
-        options={"node_limit": BRANCHES, "mip_rel_gap": 1e-4},
-    )
-    return None if result.x is None else np.flatnonzero(result.x > 0.5)
-
-
-def _judged(beads: Beads, bodies: list[Body | None], links: Links) -> tuple[float, str | None, list[np.ndarray]]:
-    """How well a choice suits the blocks.
-
-    Returns:
-        the largest RMSD of a node's edges against its block; why the choice cannot be taken, or None; and the sets of
-        links to be avoided together, for a better one.
-    """
-    worst, fault = 0.0, None
-    wrong: list[np.ndarray] = []
-    for node, (slots, vectors) in neighbour_vectors(beads, links).items():
-        body = bodies[node]
-        assert body is not None
-        rmsd = orientations(body, vectors, limit=1)[0].rmsd
-        worst = max(worst, rmsd)
-        if rmsd > TURNED:
-            wrong.append(slots[:, 0])
-        if rmsd > TURNED_MAX:
-            fault = (
-                f"the edges at node bead {node} do not suit its block {beads.blocks[node]}: "
-                f"directions are {rmsd:.2f} off, above {TURNED_MAX}"
-            )
-    nodes = np.flatnonzero(~beads.is_edge)
+def _ranked(pairs: _Pairs, beads: Beads, bodies: list[Body | None], limit: int) -> tuple[list[Links], str | None]:
+    """The best choices of one pair for each edge, and why the last that was refused cannot be taken."""
+    edges, nodes = np.flatnonzero(beads.is_edge), np.flatnonzero(~beads.is_edge)
     row = np.full(len(beads.blocks), -1)
-    row[nodes] = np.arange(len(nodes))
-    ends = row[links.nodes]
-    parts = periodicity(ends, links.images[:, 1] - links.images[:, 0], len(nodes))
-    for rank, members in parts:
-        if rank < 3:
-            fault = fault or f"the net runs on in {rank} dimensions, below 3"
-            wrong.append(np.flatnonzero(np.isin(ends[:, 0], members)))
-    return worst, fault, wrong
+    row[edges], row[nodes] = np.arange(len(edges)), np.arange(len(nodes))
+    ends, shifts = row[pairs.nodes], pairs.images[:, 1] - pairs.images[:, 0]
+    degrees = np.array([beads.connections[node] for node in nodes])
+    outward = beads.frac[pairs.edge][:, None] - beads.frac[pairs.nodes] - pairs.images  # node to edge bead
+    judge = _Directions([bodies[node] for node in nodes], ends, outward @ beads.lattice)  # type: ignore[misc]
+    found: list[tuple[float, int, np.ndarray]] = []
+    fault = None
+    candidates = Candidates(row[pairs.edge], ends, _twins(ends, shifts), pairs.misfit)
+    for rank, (misfit, chosen) in enumerate(choices(candidates, degrees)):
+        if rank == LEAVES or (len(found) >= limit and misfit >= found[limit - 1][0]):
+            break
+        dimension = min(rank for rank, _ in periodicity(ends[chosen], shifts[chosen], len(nodes)))
+        if dimension < 3:
+            fault = f"the net runs on in {dimension} dimensions, below 3"
+            continue
+        rmsd = judge(chosen)
+        if rmsd.max() > TURNED_MAX:
+            worst = int(nodes[rmsd.argmax()])
+            fault = (
+                f"the edges at node bead {worst} do not suit its block {beads.blocks[worst]}: "
+                f"directions are {rmsd.max():.2f} off, above {TURNED_MAX}"
+            )
+            continue
+        found.append((misfit + float(((rmsd / TURN) ** 2).sum()), rank, chosen))
+        found.sort(key=lambda option: option[:2])
+    kept = [chosen for _, _, chosen in found[:limit]]
+    return [Links(pairs.edge[chosen], pairs.nodes[chosen], pairs.images[chosen]) for chosen in kept], fault
+
+
+class _Directions:
+    """How badly chosen edges suit the blocks at their ends; each set of edges at a node is looked at once."""
+
+    def __init__(self, blocks: list[Body], ends: np.ndarray, outward: np.ndarray) -> None:
+        self.blocks = blocks
+        self.ends = ends  # [P, 2]
+        self.outward = outward  # [P, 2, 3] Å
+        self.known: dict[tuple[int, ...], float] = {}
+
+    def __call__(self, chosen: np.ndarray) -> np.ndarray:
+        """[n] RMSD of unit directions at each node."""
+        rmsd = np.zeros(len(self.blocks))
+        for node, body in enumerate(self.blocks):
+            which, end = np.nonzero(self.ends[chosen] == node)
+            slots = (node, *(2 * chosen[which] + end).tolist())
+            if slots not in self.known:
+                self.known[slots] = orientations(body, self.outward[chosen[which], end], limit=1)[0].rmsd
+            rmsd[node] = self.known[slots]
+        return rmsd
+
+
+def _twins(ends: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """[P] numbers that are the same for pairs of the same two node images, whichever edge they are of."""
+    swapped = ends[:, ::-1]
+    keys = np.stack([np.column_stack([ends, shifts]), np.column_stack([swapped, -shifts])])
+    smaller = np.array([min(a, b) for a, b in zip(keys[0].tolist(), keys[1].tolist(), strict=True)])
+    return np.asarray(np.unique(smaller, axis=0, return_inverse=True)[1]).ravel()

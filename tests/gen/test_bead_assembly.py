@@ -7,7 +7,7 @@ from bead_nets import edge_length, noisy, primitive_cubic
 from gen.sorbents.bead_assembly import MAX_GAP, assemble_beads
 from gen.sorbents.beads import Beads
 from gen.sorbents.bodies import AssemblyError, library_body, transformed
-from gen.sorbents.clashes import PUSH, Clashes
+from gen.sorbents.clashes import Clashes
 from gen.sorbents.joints import Joint, JointEquations
 from gen.sorbents.settling import _State, cell_height, close_joints
 
@@ -105,7 +105,7 @@ def test_derivatives_agree_with_finite_differences(kind):
     def values(at: _State) -> np.ndarray:
         if kind == "joints":
             return equations.linearised(at.points, at.atoms[at.anchor], at.centres, at.cell)[0]
-        return PUSH * clashes.shortfalls(at.atoms, at.cell)[close]
+        return (clashes.weight * clashes.shortfalls(at.atoms, at.cell))[close]
 
     if kind == "joints":
         jacobian = equations.linearised(state.points, state.atoms[state.anchor], state.centres, cell)[1]
