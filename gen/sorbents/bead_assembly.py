@@ -2,9 +2,11 @@
 
 The beads give the net: every edge bead joins two nodes (`connectivity.py`). The directions to its edges turn a block
 (`orientation.py`), linkers lie along their edges, and all blocks and the cell then move until the joints are shut and
-nothing overlaps (`settling.py`). Deterministic: no random number is drawn.
+nothing overlaps (`settling.py`). Where that fails, the same net is tried from the places that make its edges equal
+(`even.py`), and then the next best ways to link the beads. Deterministic: no random number is drawn.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,9 @@ from scipy.spatial.transform import Rotation
 from gen.sorbents.assembly import beads_of
 from gen.sorbents.beads import DIRECT, EDGE, Beads, Links
 from gen.sorbents.bodies import AssemblyError, Body, library_body, structure_of, transformed
-from gen.sorbents.connectivity import connect, neighbour_vectors
+from gen.sorbents.connectivity import connections, neighbour_vectors
+from gen.sorbents.contacts import contact_fault
+from gen.sorbents.even import even_beads
 from gen.sorbents.joints import Joint, joint_gaps
 from gen.sorbents.net_identity import identify
 from gen.sorbents.orientation import Orientation, orientations
@@ -27,6 +31,7 @@ __all__ = ["AssemblyError", "BeadFramework", "assemble_beads"]
 MAX_GAP = 0.4  # Å between two connection points that should coincide
 SHUT = 0.1  # Å; joints closer than this are closed
 TRIALS = 3  # orientations of a block that are tried where a joint at it stays open
+LINKINGS = 3  # ways to link the beads that are tried
 ROUNDS = 8  # of closing joints: a generated cell may be some per cent off
 
 
@@ -43,8 +48,11 @@ class BeadFramework:
     notes: tuple[str, ...]  # what was decided on the way, in words
 
 
-def assemble_beads(beads: Beads) -> BeadFramework:
+def assemble_beads(beads: Beads, joined: np.ndarray | None = None) -> BeadFramework:
     """Atoms of generated beads.
+
+    Args:
+        joined: [n, n] how often two beads are to be linked, where that is known; see `connections`.
 
     Raises:
         AssemblyError: the cell is not sound, the beads cannot be linked, or the joints do not close; the reason in
@@ -52,7 +60,36 @@ def assemble_beads(beads: Beads) -> BeadFramework:
         InputError: a bead names a block the library does not have.
     """
     _check(beads)
-    links = connect(beads)
+    built: BeadFramework | None = None
+    reason: AssemblyError | None = None
+    for placed, links, note in _starts(beads, joined):
+        try:
+            found = _built(placed, links, note)
+        except AssemblyError as error:
+            reason = reason or error
+            continue
+        if found.fault is None:
+            return found
+        built = built or found
+    if built is not None:
+        return built
+    assert reason is not None
+    raise reason
+
+
+def _starts(beads: Beads, joined: np.ndarray | None) -> Iterator[tuple[Beads, Links, str | None]]:
+    """Beads, how they are linked and what was changed: those that follow what was generated most closely first."""
+    options = connections(beads, LINKINGS, joined)
+    yield beads, options[0], None
+    even = even_beads(beads, options[0])
+    if even is not None:
+        yield even, options[0], "placed evenly on its net: as generated, its blocks do not fit"
+    for rank, links in enumerate(options[1:], 2):
+        yield beads, links, f"linked in the way ranked {rank}: in those before, its blocks do not fit"
+
+
+def _built(beads: Beads, links: Links, note: str | None) -> BeadFramework:
+    """Atoms of linked beads."""
     turns = {
         node: (slots, orientations(library_body(beads.blocks[node]), vectors, limit=TRIALS))
         for node, (slots, vectors) in sorted(neighbour_vectors(beads, links).items())
@@ -75,12 +112,14 @@ def assemble_beads(beads: Beads) -> BeadFramework:
         raise AssemblyError(fault)
     placed, placed_links = beads_of(best.bodies, best.cell, best.joints, structure.lattice.matrix)
     net, key = identify(beads, links)
-    notes = tuple(
+    mirrored = [
         f"block {beads.blocks[node]} of bead {node} is the mirror image of the library's"
         for node, (_, options) in turns.items()
         if np.linalg.det(options[best.chosen[node]].turn) < 0
-    )
-    return BeadFramework(structure, placed, placed_links, net, key, gap, notes)
+    ]
+    notes = tuple([note] if note else []) + tuple(mirrored)
+    touching = contact_fault(structure, placed)
+    return BeadFramework(structure, placed, placed_links, net, key, gap, notes, touching)
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,16 @@ class _Pairs:
     misfit: np.ndarray  # [P] squared, in units of the tolerances
 
 
-def connect(beads: Beads) -> Links:
+def connect(beads: Beads, joined: np.ndarray | None = None) -> Links:
     """The links that suit positions and blocks best; see `connections`."""
-    return connections(beads, 1)[0]
+    return connections(beads, 1, joined)[0]
 
 
-def connections(beads: Beads, limit: int) -> list[Links]:
+def connections(beads: Beads, limit: int, joined: np.ndarray | None = None) -> list[Links]:
     """The best ways to link the beads, at most `limit`, best first.
+
+    Args:
+        joined: [n, n] how often two beads are to be linked, in whichever cells, where that is known.
 
     Raises:
         AssemblyError: ends and connection points do not add up, no choice satisfies every degree, or every
@@ -57,7 +60,7 @@ def connections(beads: Beads, limit: int) -> list[Links]:
         raise AssemblyError(f"{len(nodes)} nodes with {ends} connection points cannot share {len(edges)} edges")
     reason = ""
     for stretch, spare, most in SEARCHES:
-        everything = _candidates(beads, bodies, stretch, spare)
+        everything = _candidates(beads, bodies, stretch, spare, joined)
         if isinstance(everything, str):
             reason = reason or everything
             continue
@@ -115,7 +118,9 @@ def periodicity(nodes: np.ndarray, shifts: np.ndarray, count: int) -> list[tuple
     return parts
 
 
-def _candidates(beads: Beads, bodies: list[Body | None], stretch: float, spare: float) -> _Pairs | str:
+def _candidates(
+    beads: Beads, bodies: list[Body | None], stretch: float, spare: float, joined: np.ndarray | None
+) -> _Pairs | str:
     """Pairs of node images within reach of each edge bead, by misfit; or why an edge has none."""
     nodes = np.flatnonzero(~beads.is_edge).tolist()
     radii = {node: bodies[node].radii for node in nodes}  # type: ignore[union-attr]
@@ -129,6 +134,8 @@ def _candidates(beads: Beads, bodies: list[Body | None], stretch: float, spare: 
         owners, cells, vectors, low, high = [], [], [], [], []
         for node in nodes:
             if body is not None and not (carbon[node] or carbon[edge]):
+                continue
+            if joined is not None and not joined[edge, node]:
                 continue
             reach = stretch * (radii[node].max() + half) + spare
             span = np.minimum(np.ceil(reach / heights), CELLS).astype(int)
@@ -149,6 +156,10 @@ def _candidates(beads: Beads, bodies: list[Body | None], stretch: float, spare: 
         if body is None:
             clean = np.array([carbon[int(node)] for node in owner])
             i, j = i[clean[i] | clean[j]], j[clean[i] | clean[j]]
+        if joined is not None:  # both ends, or the same node twice
+            apart = owner[i] != owner[j]
+            right = apart if (joined[edge] > 0).sum() == 2 else ~apart
+            i, j = i[right], j[right]
         least = np.array(low)[i] + np.array(low)[j] + 2 * half
         most = np.array(high)[i] + np.array(high)[j] + 2 * half
         spans = x[j] - x[i]
@@ -167,6 +178,14 @@ def _candidates(beads: Beads, bodies: list[Body | None], stretch: float, spare: 
     return _Pairs(*(np.concatenate(column) for column in columns))
 
 
+def _keeping_to(pairs: _Pairs, joined: np.ndarray) -> _Pairs:
+    """The candidates whose nodes are those that `joined` [n, n] gives to their edge bead."""
+    first, second = pairs.nodes.T
+    times = np.where(first == second, 2, 1)
+    keep = (joined[pairs.edge, first] == times) & (joined[pairs.edge, second] == times)
+    return _Pairs(pairs.edge[keep], pairs.nodes[keep], pairs.images[keep], pairs.misfit[keep])
+
+
 def _best(pairs: _Pairs, limit: int) -> _Pairs:
     """The first `limit` candidates of each edge (they are sorted by misfit)."""
     rank = np.zeros(len(pairs.edge), int)
@@ -180,6 +199,8 @@ def _best(pairs: _Pairs, limit: int) -> _Pairs:
 def _ranked(pairs: _Pairs, beads: Beads, bodies: list[Body | None], limit: int) -> tuple[list[Links], str | None]:
     """The best choices of one pair for each edge, and why the last that was refused cannot be taken."""
     edges, nodes = np.flatnonzero(beads.is_edge), np.flatnonzero(~beads.is_edge)
+    if len(np.unique(pairs.edge)) < len(edges):
+        return [], None
     row = np.full(len(beads.blocks), -1)
     row[edges], row[nodes] = np.arange(len(edges)), np.arange(len(nodes))
     ends, shifts = row[pairs.nodes], pairs.images[:, 1] - pairs.images[:, 0]

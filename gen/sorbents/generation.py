@@ -187,7 +187,7 @@ def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], dr
     if fault := _bead_fault(beads):
         return dataclasses.replace(result, fault=fault)
     try:
-        built = assemble_beads(beads)
+        built = assemble_beads(beads, _graph(blocks))
     except AssemblyError as error:
         return dataclasses.replace(result, fault=f"assembly: {error}")
     result = dataclasses.replace(result, beads=built.beads, links=built.links, net=built.net, key=built.key)
@@ -198,6 +198,11 @@ def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], dr
     structure = Structure.from_sites(list(built.structure))
     structure.properties |= {**record, **_made_of(result, built)}
     return dataclasses.replace(result, structure=structure)
+
+
+def _graph(blocks: BlockSet) -> np.ndarray | None:
+    """Which beads are linked, where that was drawn."""
+    return None if bool((blocks.joined < 0).any()) else blocks.joined.numpy()
 
 
 def _made_of(result: GeneratedSorbent, built: BeadFramework) -> dict[str, Any]:

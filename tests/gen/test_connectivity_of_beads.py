@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bead_nets import diamond, noisy, primitive_cubic, square_layers
 
-from gen.sorbents.beads import Beads
+from gen.sorbents.beads import Beads, joined_counts
 from gen.sorbents.bodies import AssemblyError, library_body
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.connectivity import connect, neighbour_vectors, periodicity
@@ -55,6 +55,25 @@ def test_diamond_and_a_supercell_are_linked():
     assert all(sorted(pair) == [0, 1] for pair in links.nodes.tolist())
     beads = noisy(primitive_cubic(cells=2), 0.2, 0.01, seed=2)
     assert degrees(beads, connect(beads)).tolist() == [6, 0, 0, 0, 6, 0, 0, 0]
+
+
+def test_a_graph_that_is_asked_for_comes_out_or_nothing():
+    clean = primitive_cubic(cells=2)
+    wanted = joined_counts(connect(clean), len(clean.blocks))
+    moved = noisy(clean, 1.0, 0.05, seed=3)
+    assert np.array_equal(joined_counts(connect(moved, wanted), len(moved.blocks)), wanted)
+    other = (
+        wanted.copy()
+    )  # an edge that joins the two nodes returns to one of them, and the reverse: every degree stays
+    across = int(np.flatnonzero((wanted == 1).all(axis=1, where=wanted > 0) & clean.is_edge)[0])
+    first, second = np.flatnonzero(wanted[across])
+    back = int(np.flatnonzero(wanted[:, second] == 2)[0])
+    for edge, ends in ((across, (first, first)), (back, (second, first))):
+        for matrix in (other, other.T):
+            matrix[edge] = 0
+            np.add.at(matrix[edge], list(ends), 1)
+    with pytest.raises(AssemblyError):
+        connect(clean, other)
 
 
 def test_links_do_not_depend_on_the_order_of_beads():

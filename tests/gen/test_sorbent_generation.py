@@ -67,11 +67,11 @@ def test_provenance():
 def test_failed_assemblies_keep_their_reason_or_are_drawn_again(monkeypatch, caplog):
     real, calls = generation.assemble_beads, []
 
-    def strict(beads):
+    def strict(beads, joined):
         calls.append(beads)
         if len(calls) <= 2:
             raise AssemblyError("refused by the test")
-        return real(beads)
+        return real(beads, joined)
 
     monkeypatch.setattr(generation, "assemble_beads", strict)
     first, second = generate(2, fixed=Fixed(MOF5), resample_invalid=False)
@@ -86,7 +86,7 @@ def test_failed_assemblies_keep_their_reason_or_are_drawn_again(monkeypatch, cap
 
 
 def test_attempts_are_limited(monkeypatch):
-    def never(beads):
+    def never(beads, joined):
         raise AssemblyError("refused by the test")
 
     monkeypatch.setattr(generation, "assemble_beads", never)
@@ -99,7 +99,7 @@ def test_broken_beads_never_reach_the_assembly(monkeypatch):
     lost = Beads(MOF5.lattice, MOF5.frac * np.nan, MOF5.blocks, MOF5.connections)
     for broken, words in ((flat, "flat: cell height 0.50 Å"), (lost, "non-finite")):
         monkeypatch.setattr(generation, "draw_geometry", lambda *_, broken=broken: [broken])
-        monkeypatch.setattr(generation, "assemble_beads", lambda beads: pytest.fail("assembled"))
+        monkeypatch.setattr(generation, "assemble_beads", lambda beads, joined: pytest.fail("assembled"))
         (result,) = generate(1, fixed=Fixed(MOF5), resample_invalid=False)
         assert result.fault.startswith(words)
 
