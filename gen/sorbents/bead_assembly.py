@@ -46,12 +46,14 @@ class BeadFramework:
     key: str  # net and blocks, as `Recipe.key` where the net is known
     gap: float  # Å, largest distance left between two connection points that should coincide
     notes: tuple[str, ...]  # what was decided on the way, in words
+    fault: str | None  # blocks touch where they have no joint, or a joint is no bond; see `contact_fault`
 
 
 def assemble_beads(beads: Beads, joined: np.ndarray | None = None) -> BeadFramework:
-    """Atoms of generated beads.
+    """Atoms of generated beads: the first of the ways to build them that has no fault, or else the first built.
 
     Args:
+        beads: as a generator leaves them.
         joined: [n, n] how often two beads are to be linked, where that is known; see `connections`.
 
     Raises:
@@ -168,10 +170,10 @@ def _check(beads: Beads) -> None:
     height = cell_height(beads.lattice)
     if height < MIN_HEIGHT:
         raise AssemblyError(f"the generated cell is {height:.2f} Å high, below {MIN_HEIGHT} Å")
-    for name, connections in zip(beads.blocks, beads.connections, strict=True):
+    for name, asked in zip(beads.blocks, beads.connections, strict=True):
         own = EDGE if name == DIRECT else len(library_body(name).points)
-        if own != connections:
-            raise AssemblyError(f"block {name} has {own} connection points where {connections} are asked for")
+        if own != asked:
+            raise AssemblyError(f"block {name} has {own} connection points where {asked} are asked for")
 
 
 def _placed(beads: Beads, links: Links, turns: _Turns, chosen: dict[int, int]) -> tuple[list[Body], list[Joint]]:

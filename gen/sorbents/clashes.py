@@ -13,6 +13,8 @@ CONTACT = 0.9  # Å beyond the sum of covalent radii: C...C 2.42, C...H 1.97, H.
 PUSH = 0.5  # weight of an Å of overlap, against 1 for an Å of open joint
 ANGLE_PUSH = 1.0  # the same of atoms two bonds apart
 ANGLE = 1.45  # times the sum of covalent radii, for atoms two bonds apart across a joint: 1.6 to 1.7 of it at 120°
+BEND = np.radians(20)  # by which the angle at an end atom with one other bond may be below the library's
+FARTHEST = 1.2  # Å beyond the sum of covalent radii, that atoms two bonds apart are pushed to at most
 IMAGES = 50  # cells within which an image is told from others
 MARGIN = 0.7  # Å by which pairs may come nearer before the list of pairs has to be made anew
 
@@ -21,13 +23,19 @@ class Clashes:
     """Pairs of atoms of different bodies within reach, those that a joint bonds left out.
 
     Atoms that a joint puts two bonds apart may come nearer than others, but no nearer than in a bent angle
-    (`ANGLE`): a joint that folds up would look like a second bond.
+    (`ANGLE`): a joint that folds up would look like a second bond. Where the end atom of a block has one other bond
+    the angle is the library's, less `BEND`: a triple bond ends in a straight line.
     """
 
     def __init__(self, bodies: Sequence[Body], joints: Sequence[Joint]) -> None:
         self.owner = np.concatenate([np.full(len(body.numbers), k) for k, body in enumerate(bodies)])
         self.radii = covalent_radii[np.concatenate([body.numbers for body in bodies])]
-        self.bonded, self.angled = _bonded(bodies, joints)
+        count = len(self.owner)
+        bonded, angled, distances = _bonded(bodies, joints)
+        self.bonded = _codes(*_both_ways(bonded), count)
+        codes = _codes(*_both_ways(angled), count)
+        order = np.argsort(codes, kind="stable")
+        self.angled, self.angle_distances = codes[order], np.tile(distances, 2)[order]  # Å
         self.pairs = np.zeros((0, 2), int)
         self.images = np.zeros((0, 3))
         self.wanted = np.zeros(0)  # Å, of each pair
@@ -48,13 +56,16 @@ class Clashes:
         near &= (self.owner[i] != self.owner[j]) | (images != 0).any(axis=1)
         i, j, images = i[near], j[near], images[near]
         codes = _codes(i, j, images, len(self.owner))
-        bonded, angled = (np.isin(codes, _codes(*listed, len(self.owner))) for listed in (self.bonded, self.angled))
         total = self.radii[i] + self.radii[j]
-        wanted = total + CONTACT
-        wanted[angled] = np.minimum(wanted, ANGLE * total)[angled]
-        self.pairs, self.images = np.stack([i, j], axis=1)[~bonded], images[~bonded].astype(float)
-        self.wanted = wanted[~bonded]
-        self.weight = np.where(angled, ANGLE_PUSH, PUSH)[~bonded]
+        wanted, weight = total + CONTACT, np.full(len(i), PUSH)
+        if len(self.angled):
+            place = np.minimum(np.searchsorted(self.angled, codes), len(self.angled) - 1)
+            angled = self.angled[place] == codes
+            wanted[angled] = np.minimum(self.angle_distances[place], total + FARTHEST)[angled]
+            weight[angled] = ANGLE_PUSH
+        keep = ~np.isin(codes, self.bonded)
+        self.pairs, self.images = np.stack([i, j], axis=1)[keep], images[keep].astype(float)
+        self.wanted, self.weight = wanted[keep], weight[keep]
 
     def shortfalls(self, atoms: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """[pairs] Å by which each pair of the list is closer than in contact; 0 beyond."""
@@ -92,27 +103,45 @@ def largest_overlap(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[J
     return float(clashes.shortfalls(atoms, cell).max(initial=0.0))
 
 
-_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # atoms i [p], atoms j [p], images [p, 3] of j
-
-
-def _bonded(bodies: Sequence[Body], joints: Sequence[Joint]) -> tuple[_Pairs, _Pairs]:
-    """Atoms that a joint bonds, and those that it puts two bonds apart, both ways round."""
+def _bonded(
+    bodies: Sequence[Body], joints: Sequence[Joint]
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], list[float]]:
+    """Atoms (i, j, image of j) that a joint bonds, those that it puts two bonds apart, and the least distance (Å) of
+    the latter.
+    """
     first = np.concatenate([[0], np.cumsum([len(body.numbers) for body in bodies])]).tolist()
-    around: list[dict[int, list[int]]] = []
-    for body in bodies:
-        partners: dict[int, list[int]] = {}
-        for a, b in body.bonds.tolist():
-            partners.setdefault(a, []).append(b)
-            partners.setdefault(b, []).append(a)
-        around.append(partners)
-    bonded, angled = [], []
+    bonded, angled, distances = [], [], []
     for joint in joints:
-        (p, q), image = joint.bodies, joint.image.astype(int).tolist()
-        a, b = (int(bodies[k].anchors[point]) for k, point in zip(joint.bodies, joint.points, strict=True))
+        image = joint.image.astype(int).tolist()
+        ends = list(zip(joint.bodies, joint.points, strict=True))
+        anchors = [int(bodies[k].anchors[point]) for k, point in ends]
+        arms = [bodies[k].points[point] - bodies[k].atoms[a] for (k, point), a in zip(ends, anchors, strict=True)]
+        length = float(sum(np.linalg.norm(arm) for arm in arms))
+        (p, q), (a, b) = joint.bodies, anchors
         bonded.append((first[p] + a, first[q] + b, *image))
-        angled += [(first[p] + x, first[q] + b, *image) for x in around[p].get(a, [])]
-        angled += [(first[p] + a, first[q] + y, *image) for y in around[q].get(b, [])]
-    return _both_ways(bonded), _both_ways(angled)
+        for side in (0, 1):
+            body, anchor = bodies[joint.bodies[side]], anchors[side]
+            around = body.bonds[(body.bonds == anchor).any(axis=1)].sum(axis=1) - anchor
+            other = bodies[joint.bodies[1 - side]].numbers[anchors[1 - side]]
+            for x in around:
+                pair = (first[p] + int(x), first[q] + b) if side == 0 else (first[p] + a, first[q] + int(x))
+                angled.append((*pair, *image))
+                least = ANGLE * float(covalent_radii[body.numbers[x]] + covalent_radii[other])
+                if len(around) == 1:
+                    least = max(least, _least_distance(body.atoms[x] - body.atoms[anchor], arms[side], length))
+                distances.append(least)
+    return bonded, angled, distances
+
+
+def _least_distance(bond: np.ndarray, arm: np.ndarray, length: float) -> float:
+    """Å between the ends of a bond [3] and of one of `length` along an arm [3], bent towards each other by `BEND`."""
+    size = float(np.linalg.norm(bond))
+    cosine = float(bond @ arm) / max(size * float(np.linalg.norm(arm)), 1e-9)
+    angle = max(float(np.arccos(np.clip(cosine, -1, 1))) - BEND, 0.0)
+    return float(np.sqrt(max(size**2 + length**2 - 2 * size * length * np.cos(angle), 0.0)))
+
+
+_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # atoms i [p], atoms j [p], images [p, 3] of j
 
 
 def _both_ways(pairs: list[tuple[int, ...]]) -> _Pairs:

@@ -178,14 +178,6 @@ def _candidates(
     return _Pairs(*(np.concatenate(column) for column in columns))
 
 
-def _keeping_to(pairs: _Pairs, joined: np.ndarray) -> _Pairs:
-    """The candidates whose nodes are those that `joined` [n, n] gives to their edge bead."""
-    first, second = pairs.nodes.T
-    times = np.where(first == second, 2, 1)
-    keep = (joined[pairs.edge, first] == times) & (joined[pairs.edge, second] == times)
-    return _Pairs(pairs.edge[keep], pairs.nodes[keep], pairs.images[keep], pairs.misfit[keep])
-
-
 def _best(pairs: _Pairs, limit: int) -> _Pairs:
     """The first `limit` candidates of each edge (they are sorted by misfit)."""
     rank = np.zeros(len(pairs.edge), int)

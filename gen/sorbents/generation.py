@@ -18,7 +18,6 @@ from gen.sorbents.beads import BeadRow, Beads, Links
 from gen.sorbents.block_rules import Library
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.conditions import parse_conditions
-from gen.sorbents.contacts import contact_fault
 from gen.sorbents.inpainting import MIN_HEIGHT, Fixed, Start, contains, fixed_part, start_part
 from gen.sorbents.sampling import BeadTask, BlockSet, SorbentSampling, draw_blocks, draw_geometry
 from potentials.errors import InputError
@@ -193,8 +192,8 @@ def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], dr
     result = dataclasses.replace(result, beads=built.beads, links=built.links, net=built.net, key=built.key)
     if blocks.net is not None and built.net != blocks.net.name:
         return dataclasses.replace(result, fault=f"net: {built.net} came out where {blocks.net.name} was held")
-    if fault := contact_fault(built.structure, built.beads):
-        return dataclasses.replace(result, fault=fault)
+    if built.fault is not None:
+        return dataclasses.replace(result, fault=built.fault)
     structure = Structure.from_sites(list(built.structure))
     structure.properties |= {**record, **_made_of(result, built)}
     return dataclasses.replace(result, structure=structure)
