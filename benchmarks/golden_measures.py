@@ -21,6 +21,7 @@ from screening.adsorption.process import Measured
 from screening.adsorption.uff import UFF
 
 MOST_MOVES = 12_000_000  # of a batched state point; boxes of hundreds of molecules need them
+MOST_WORK = 1e13  # distances looked at: no bound
 Build = Callable[[], Structure]
 Measure = Callable[[float, int], Measured]  # (effort, seed)
 
@@ -108,10 +109,10 @@ def _run_batched(
     ideal_gas: bool,
     seed: int,
 ) -> UptakeResult:
-    settings = IsothermSettings(error=error, ideal_gas=ideal_gas, most_moves=MOST_MOVES)
+    settings = IsothermSettings(error=error, ideal_gas=ideal_gas, most_moves=MOST_MOVES, most_work=MOST_WORK)
     host = prepare_host(structure(), model)
     result = isotherm_of_host(host, dict(mixture), [pressure], temperature, settings=settings, seed=seed)[0]
-    print(f"       {result.method}", flush=True)
+    print(f"       {result.method}; {result.note}", flush=True)
     return result
 
 

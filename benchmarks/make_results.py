@@ -128,7 +128,7 @@ WHAT = {
     "B7a": "Relaxations per minute with CHGNet, batched L-BFGS, against ASE's FIRE loop (first measurement).",
     "E4a": "Widom insertions a second on the equivariant network, against one at a time through ASE.",
     "E4b": "Widom insertions a second on CHGNet, against one at a time through its own ASE calculator.",
-    "E4c": "Widom on CHGNet to 5 % of the Henry coefficient: guided and batched, against uniform and one at a time through ASE.",
+    "E4c": "Widom on CHGNet to 5 % of the Henry coefficient, guided, batched; peer uniform, one at a time through ASE.",
     "E2": "Henry coefficients and heats of CO2 and N2 to 5 % in real CoRE MOFs, CPU time a structure (target 5 s).",
     "E2b": "The same beside RASPA3 at equal error, CPU time in all.",
     "E2c": "Henry coefficients by our engine over those by RASPA3.",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from potentials.config import Config
 from potentials.errors import GeometryError, InputError
+from screening.adsorption.batched.gcmc_sampling import MOST_WORK
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
 from screening.adsorption.gcmc import ComponentUptake, GcmcSettings, UptakeResult
@@ -28,6 +29,7 @@ class UptakeSettings(Config):
     desorption_temperature: float = Field(default=363.0, gt=0.0)  # K
     engine: Engine = "auto"  # batched: ours, on energy grids, tens of times faster; auto: ours unless a gas is polar
     error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
+    most_work: float = Field(default=MOST_WORK, ge=1e6)  # distances looked at, 3 ns each, then it stops; batched only
     equilibration_cycles: int = Field(default=300, ge=0)  # a cycle is max(20, molecules) moves; raspa only
     production_cycles: int = Field(default=900, ge=10)  # raspa only
 
@@ -92,7 +94,7 @@ def _henry_properties(host: Host, settings: HenrySettings, seed: int) -> tuple[P
                 quotient,
                 "",
                 f"K_H(CO2) / K_H(N2); {host.method}",
-                "no room for N2",
+                otherwise="no room for N2",
             )
         )
     return tuple(properties)
@@ -115,13 +117,17 @@ def _uptake_properties(host: Host, settings: UptakeSettings, seed: int) -> tuple
     feed_bar, vacuum_bar = settings.adsorption_pressure / 1e5, settings.desorption_pressure / 1e5
     warm, hot = f"{settings.adsorption_temperature:g}K", f"{settings.desorption_temperature:g}K"
     cycle = f"{y:g} CO2 in N2 at {feed_bar:g} bar, {warm}, to {vacuum_bar:g} bar CO2, {hot}; {feed.method}"
+    mixed = f"from the mixture; {feed.method}"
+    both = "; ".join(dict.fromkeys(filter(None, (feed.note, desorption.note))))
     return (
-        _property(f"co2_uptake_{_bar(y * feed_bar)}_{warm}", co2, "mol/kg", f"from the mixture; {feed.method}"),
-        _property(f"n2_uptake_{_bar((1 - y) * feed_bar)}_{warm}", n2, "mol/kg", f"from the mixture; {feed.method}"),
-        _property(f"co2_uptake_{_bar(vacuum_bar)}_{hot}", left, "mol/kg", desorption.method),
-        _property("vsa_working_capacity", working_capacity(co2, left), "mol/kg", cycle),
-        _property("co2_n2_selectivity", selectivity(co2, n2, y), "", f"(q1/q2)/(y1/y2), {cycle}", "no N2 adsorbed"),
-        _property("regenerability", regenerability(co2, left), "%", cycle, "no CO2 adsorbed"),
+        _property(f"co2_uptake_{_bar(y * feed_bar)}_{warm}", co2, "mol/kg", mixed, feed.note),
+        _property(f"n2_uptake_{_bar((1 - y) * feed_bar)}_{warm}", n2, "mol/kg", mixed, feed.note),
+        _property(f"co2_uptake_{_bar(vacuum_bar)}_{hot}", left, "mol/kg", desorption.method, desorption.note),
+        _property("vsa_working_capacity", working_capacity(co2, left), "mol/kg", cycle, both),
+        _property(
+            "co2_n2_selectivity", selectivity(co2, n2, y), "", f"(q1/q2)/(y1/y2), {cycle}", feed.note, "no N2 adsorbed"
+        ),
+        _property("regenerability", regenerability(co2, left), "%", cycle, both, "no CO2 adsorbed"),
     )
 
 
@@ -139,7 +145,18 @@ def _uptake(
         production_cycles=settings.production_cycles,
     )
     engine, error = settings.engine, settings.error
-    (found,) = uptakes(host, mixture, [pressure], temperature, engine=engine, error=error, protocol=protocol, seed=seed)
+    budget = settings.most_work
+    (found,) = uptakes(
+        host,
+        mixture,
+        [pressure],
+        temperature,
+        engine=engine,
+        error=error,
+        protocol=protocol,
+        seed=seed,
+        most_work=budget,
+    )
     return found
 
 
@@ -151,8 +168,10 @@ def _bar(pressure_bar: float) -> str:
     return f"{round(pressure_bar, 6):g}bar"
 
 
-def _property(name: str, measured: Measured | None, unit: str, method: str, otherwise: str = "") -> Property:
-    """A property, or one without a value and the reason in its note."""
+def _property(
+    name: str, measured: Measured | None, unit: str, method: str, note: str = "", otherwise: str = ""
+) -> Property:
+    """A property, or one without a value and the reason (`otherwise`) in its note."""
     if measured is None:
         return Property(name, None, unit, None, method, otherwise)
-    return Property(name, measured.value, unit, measured.std, method)
+    return Property(name, measured.value, unit, measured.std, method, note)

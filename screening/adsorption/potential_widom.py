@@ -6,6 +6,7 @@ E_int = E(host + guest) - E(host) - E(guest), guest and host rigid. Three ways, 
   * a potential that is strictly local gets a cut-out of the host, wide enough that nothing beyond it can change;
   * any other gets the whole simulation box, many copies in a batch.
 
+Where to insert is drawn by a classical force field (`guided_insertion.py`), which changes errors, not averages.
 Insertions closer to a host atom than a fraction of the van der Waals distance are overlaps: weight zero, as they
 would have anyway, and not evaluated. A learned potential has seen few close contacts and may hold holes there; an
 energy below a limit, or a molecule within bonding distance and yet attracted, is counted, reported and given weight
@@ -28,6 +29,7 @@ from potentials.potential import Potential
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.framework import MAX_HOST_ATOMS, supercell_repeats
 from screening.adsorption.guests import Guest, guest_molecule
+from screening.adsorption.guided_insertion import Drawn, guided_insertions, uniform_insertions
 from screening.adsorption.seeds import derive_seed
 
 BOLTZMANN = 8.617333262e-5  # eV/K (CODATA 2018)
@@ -40,7 +42,10 @@ UNKNOWN_CUTOFF = 6.0  # Å, assumed of a potential that does not say
 class PotentialWidomSettings(Config):
     """Protocol of Widom insertion with a potential."""
 
-    insertions: int = Field(default=2000, ge=BLOCKS)
+    insertions: int = Field(default=2000, ge=BLOCKS)  # drawn; those that overlap are not evaluated
+    # classical force field that draws them, or "none" for uniform ones; the average is the same, its error smaller
+    guide: str = "uff-trappe"
+    pool: int = Field(default=100, ge=1, le=10_000)  # places the guide looks at for each insertion drawn
     # closer than this fraction of the sum of van der Waals radii (Alvarez 2013, as in ASE) is an overlap
     overlap: float = Field(default=0.5, ge=0.2, le=0.9)
     well_limit: float = Field(default=-1.25, lt=0.0)  # eV; a stronger attraction is a hole of the potential
@@ -80,9 +85,9 @@ def henry_with_potential(
 ) -> PotentialHenry:
     """Henry coefficient and zero-loading heat of a gas in a rigid framework on any potential.
 
-    K_H = W / (R T rho) with W = <exp(-E_int/kT)> over uniform insertions into the cell; the heat is
-    R T - <E_int exp(-E_int/kT)> / <exp(-E_int/kT)>. Errors are from ten blocks. The result is a function of the
-    arguments alone: the insertions are drawn at once, whatever the batch size.
+    K_H = W / (R T rho) with W = <exp(-E_int/kT)> over insertions into the cell, uniform or weighed as if they were;
+    the heat is R T - <E_int exp(-E_int/kT)> / <exp(-E_int/kT)>. Errors are from ten blocks. The result is a function
+    of the arguments alone: the insertions are drawn at once, whatever the batch size.
 
     Args:
         structure: ordered periodic framework.
@@ -101,7 +106,8 @@ def henry_with_potential(
         raise InputError(f"temperature {temperature} K is not above 0: give it in kelvin")
     guest = guest_molecule(gas)
     energy, how = interaction_energy(structure, guest, potential, settings)
-    sites = insertion_sites(structure, guest, settings.insertions, derive_seed(seed, "potential-widom", guest.name))
+    drawn = insertions(structure, guest, temperature, settings, derive_seed(seed, "potential-widom", guest.name))
+    sites = drawn.sites
     nearest_vdw, nearest_bond = contact_ratios(structure, guest, sites)
     fits = nearest_vdw >= settings.overlap
     energies = np.full(len(sites), np.inf)
@@ -111,7 +117,26 @@ def henry_with_potential(
     holes = fits & ((energies < settings.well_limit) | ((energies < 0.0) & (nearest_bond < settings.bond)))
     deepest = float(energies.min()) if fits.any() else None
     counted = np.where(holes, np.inf, energies)
-    return _averages(structure, guest, temperature, settings, potential.name, how, counted, fits, holes, deepest)
+    name = potential.name
+    return _averages(structure, guest, temperature, settings, name, how, drawn, counted, fits, holes, deepest)
+
+
+def insertions(
+    structure: Structure, guest: Guest, temperature: float, settings: PotentialWidomSettings, seed: int
+) -> Drawn:
+    """The insertions of a run: drawn by the guide of the settings, or uniform."""
+    if settings.guide == "none":
+        return uniform_insertions(structure, guest, settings.insertions, seed)
+    return guided_insertions(
+        structure,
+        guest,
+        temperature,
+        settings.insertions,
+        force_field=settings.guide,
+        pool=settings.pool,
+        blocks=BLOCKS,
+        seed=seed,
+    )
 
 
 def interaction_energy(
@@ -167,16 +192,6 @@ def receptive_field(potential: Potential) -> float | None:
     if isinstance(potential, ASEPotential) and potential.name == "lj":
         return potential.cutoff
     return None
-
-
-def insertion_sites(structure: Structure, guest: Guest, count: int, seed: int) -> np.ndarray:
-    """Atoms [count, m, 3] (Å) of molecules placed and turned uniformly at random in the cell."""
-    from screening.adsorption.batched.host_field import random_turns
-
-    rng = np.random.default_rng(seed)
-    centres = rng.random((count, 3)) @ structure.lattice.matrix
-    turns = random_turns(rng.random((count, 3)))
-    return np.asarray(centres[:, None] + np.einsum("nij,mj->nmi", turns, guest.positions))
 
 
 def contact_ratios(structure: Structure, guest: Guest, sites: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -317,13 +332,14 @@ def _averages(
     settings: PotentialWidomSettings,
     name: str,
     how: str,
+    drawn: Drawn,
     energies: np.ndarray,
     fits: np.ndarray,
     holes: np.ndarray,
     deepest: float | None,
 ) -> PotentialHenry:
     thermal = BOLTZMANN * temperature
-    weights = np.exp(-energies / thermal)
+    weights = drawn.weights * np.exp(-energies / thermal)
     widom = float(weights.mean())
     blocks = np.array_split(np.arange(len(energies)), BLOCKS)
     block_factors = np.array([weights[block].mean() for block in blocks])
@@ -339,7 +355,8 @@ def _averages(
         residual = np.array([(weighted[block] - mean * weights[block]).mean() for block in blocks])
         heat = (thermal - mean) * KJ_PER_MOL_PER_EV
         heat_std = float(residual.std(ddof=1) / np.sqrt(BLOCKS) / widom * KJ_PER_MOL_PER_EV)
-        if widom_std > 0.25 * widom:
+        independent = float(weights.sum() ** 2 / (weights**2).sum())
+        if widom_std > 0.25 * widom or independent < BLOCKS:
             notes.append("few insertions carry the average: the error is a lower bound")
     else:
         notes.append(f"hardly any of {len(energies)} insertions found room: {guest.name} does not fit")
@@ -349,8 +366,8 @@ def _averages(
             f"(lowest {deepest:.2f} eV) and were left out"
         )
     method = (
-        f"Widom on {name}, {len(energies)} insertions, {how}; overlap below {settings.overlap:g} van der Waals "
-        f"distances; {BLOCKS} blocks; rigid host and guest"
+        f"Widom on {name}, {len(energies)} insertions {drawn.words}, {how}; "
+        f"overlap below {settings.overlap:g} van der Waals distances; {BLOCKS} blocks; rigid host and guest"
     )
     return PotentialHenry(
         gas=guest.name,

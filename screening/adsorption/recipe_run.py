@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from potentials.config import Config
 from potentials.errors import InputError
+from screening.adsorption.batched.gcmc_sampling import MOST_WORK
 from screening.adsorption.cycles import Recipe, State, find_recipe
 from screening.adsorption.equation_of_state import peng_robinson
 from screening.adsorption.force_fields import HostGuestModel, find_force_field
@@ -53,6 +54,8 @@ class RecipeSettings(Config):
     equilibration_cycles: int = Field(default=300, ge=0)  # of every grand-canonical run; raspa only
     production_cycles: int = Field(default=900, ge=10)  # raspa only
     uptake_error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
+    # distances between guests looked at a state point, 3 ns each, after which it stops and says so; batched only
+    uptake_work: float = Field(default=MOST_WORK, ge=1e6)
     heat_capacity: float = Field(default=948.0, gt=0.0)  # J/(kg K) of the framework, for parasitic energies
 
     @field_validator("conditions")
@@ -214,7 +217,17 @@ def grand_canonical(
         production_cycles=settings.production_cycles,
     )
     engine, error = settings.gcmc_engine, settings.uptake_error
-    return uptakes(host, mixture, pressures, temperature, engine=engine, error=error, protocol=protocol, seed=seed)
+    return uptakes(
+        host,
+        mixture,
+        pressures,
+        temperature,
+        engine=engine,
+        error=error,
+        protocol=protocol,
+        seed=seed,
+        most_work=settings.uptake_work,
+    )
 
 
 def fit_points(points: tuple[IsothermPoint, ...], henry: HenryResult) -> IsothermFit | str:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from screening.adsorption.batched.gcmc_sampling import MOST_WORK
 from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas, find_gas
 from screening.adsorption.gcmc import GcmcSettings, UptakeResult, uptake_of_host
@@ -30,6 +31,7 @@ def uptakes(
     error: float,
     protocol: GcmcSettings,
     seed: int,
+    most_work: float = MOST_WORK,
 ) -> list[UptakeResult]:
     """Uptake of a gas or mixture at every pressure.
 
@@ -42,6 +44,7 @@ def uptakes(
         error: relative standard error to reach, of our engine.
         protocol: cycles of RASPA3.
         seed: of the run.
+        most_work: budget of our engine a state point (see `IsothermSettings`); a result cut short says so.
 
     Raises:
         InputError: as `isotherm_of_host` and `gcmc_uptake`.
@@ -50,5 +53,5 @@ def uptakes(
     if engine == "batched" or (engine == "auto" and not any(is_polar(gas) for gas in gases)):
         from screening.adsorption.batched.uptake import batched_uptakes
 
-        return batched_uptakes(host, mixture, pressures, temperature, error, seed)
+        return batched_uptakes(host, mixture, pressures, temperature, error, seed, most_work)
     return [uptake_of_host(host, mixture, pressure, temperature, protocol, seed) for pressure in pressures]

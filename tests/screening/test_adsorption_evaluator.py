@@ -131,6 +131,16 @@ def test_our_engine_is_taken_unless_a_gas_is_polar():
     assert UptakeSettings().engine == "auto"
 
 
+def test_an_uptake_that_cost_too_much_is_reported_with_the_reason():
+    pytest.importorskip("numba")
+    settings = UptakeSettings(model=NO_CHARGES, error=0.0001, most_work=1e6)
+    evaluation = evaluate_uptake(candidate(argon_lattice()), settings, seed=1)
+    assert evaluation.rejected is None
+    for item in evaluation.properties:
+        assert item.value is not None
+        assert "stopped at its budget of moves: its relative error is" in item.note
+
+
 def test_both_engines_find_the_same_uptakes():
     pytest.importorskip("numba")
     found = {}

@@ -15,6 +15,7 @@ pytest.importorskip("numba")
 
 from screening.adsorption.batched import gcmc_kernel as kernel
 from screening.adsorption.batched import isotherm
+from screening.adsorption.batched.gcmc_sampling import new_state
 from screening.adsorption.batched.gcmc_statistics import block_error, equilibrated, sampling_error
 from screening.adsorption.batched.isotherm import IsothermSettings, isotherm_of_host
 
@@ -31,13 +32,13 @@ def salt(charge: float = 0.7, truncation: str = "tail") -> Host:
 
 
 def replica(
-    host: Host, gas: str, pressure: float, temperature: float, samples: int, stride: int = 25, crowded: bool = False
+    host: Host, gas: str, pressure: float, temperature: float, samples: int, stride: int = 25, candidate: int = 0
 ):
     """(model, state, trace) of one run."""
     gases = [host.force_field.gases[gas]]
-    model = isotherm._models(kernel, host, gases, temperature, 1, {})[crowded]
+    model = isotherm._models(kernel, host, gases, temperature, 1, {})[candidate]
     model = model._replace(activity=np.array([pressure / (isotherm._BOLTZMANN_PA * temperature)]))
-    state = isotherm._state(kernel, model, 2000, 3)
+    state = new_state(kernel, model, 2000, 3)
     trace = np.zeros((samples, 3))
     assert kernel.run(model, state, trace, 25, True)
     return model, state, trace
@@ -137,12 +138,12 @@ def test_mixture_at_low_pressure_is_the_sum_of_its_parts():
         assert mixed[gas].uptake == pytest.approx(expected, abs=4.0 * mixed[gas].uptake_std + 0.02 * expected)
 
 
-@pytest.mark.parametrize("crowded", [False, True])
-def test_number_of_molecules_is_what_ghosts_predict(crowded):
+@pytest.mark.parametrize("candidate", range(4))  # for empty and for crowded pores, both also with cavities sought
+def test_number_of_molecules_is_what_ghosts_predict(candidate):
     # <N> = z V <exp(-dU/kT)> over insertions that are not made: holds only if moves and exchanges are balanced
     host = salt(charge=0.0, truncation="shifted")
     temperature, pressure = 300.0, 2.5e6
-    model, state, _ = replica(host, "CH4", pressure, temperature, 1500, crowded=crowded)
+    model, state, _ = replica(host, "CH4", pressure, temperature, 1500, candidate=candidate)
     gas = host.force_field.gases["CH4"]
     field = host_field(host, [gas])
     rng = np.random.default_rng(8)
@@ -162,6 +163,58 @@ def test_number_of_molecules_is_what_ghosts_predict(crowded):
     std = np.hypot(np.std(means), np.std(predictions)) / np.sqrt(len(means) / 2.0)
     assert std < 0.06 * np.mean(means)
     assert np.mean(predictions) == pytest.approx(np.mean(means), abs=4.0 * std)
+
+
+def test_seeking_cavities_changes_no_average():
+    # molecules that do not meet (but for hard cores of 0.9 Å), and yet take voxels from each other: the bias alone
+    # is at work and must cancel
+    host = salt(charge=0.0, truncation="shifted")
+    gases = [host.force_field.gases[name] for name in ("CH4", "Ar")]
+    model = isotherm._models(kernel, host, gases, 300.0, 1, {})[3]
+    volume = abs(np.linalg.det(model.box))
+    flat = np.ones_like(model.density)
+    flat[0] += model.density[0] > np.median(model.density[0])  # a bias of the host's too
+    model = model._replace(
+        grids=np.zeros_like(model.grids),
+        repulsion=np.zeros_like(model.repulsion),
+        coulomb=np.zeros_like(model.coulomb),
+        pair_tail=np.zeros_like(model.pair_tail),
+        exclusion=np.array([[3.4, 2.5], [2.5, 3.2]]),
+        activity=np.array([20.0, 35.0]) / volume,
+        moves=np.array([0.1, 0.1, 0.3, 0.65, 1.0]),
+        **isotherm._insertions(flat / flat.sum(axis=1, keepdims=True), volume),
+    )
+    means, errors = [], []
+    for each in (model, model._replace(cavity_share=0.0)):
+        state = new_state(kernel, each, 2000, 3)
+        trace = np.zeros((8_000, 4))
+        assert kernel.run(each, state, trace, 25, False)
+        counts = trace[500:, :2]
+        means.append(counts.mean(axis=0))
+        errors.append(block_error(counts))
+        assert counts.var(axis=0) == pytest.approx(means[-1], rel=0.2)  # Poisson
+    assert (np.array(errors) < 0.03 * np.array(means)).all()
+    assert means[0] == pytest.approx(means[1], abs=4.0 * np.hypot(*errors).max())
+    assert means[1] == pytest.approx([20.0, 35.0], rel=0.06)
+    assert (model.stencil_length > 0).all()
+
+
+def test_cavities_are_counted_as_they_are():
+    host = salt(charge=0.0)
+    model, state, _ = replica(host, "CH4", 2.5e6, 300.0, 400, candidate=2)
+    n = int(state.count[0])
+    assert n > 5
+    shape = model.voxels * model.repeats
+    middles = (np.stack(np.unravel_index(np.arange(shape.prod()), shape), axis=-1) + 0.5) / shape
+    away = middles[:, None] - (state.centres[None, :n] @ model.box_inverse)
+    distances = np.linalg.norm((away - np.round(away)) @ model.box, axis=2)
+    expected = (distances < model.exclusion[0, 0]).sum(axis=1)
+    assert (state.taken[0] != expected).mean() < 1e-4  # rounding at the rim
+    probability = np.tile(model.density[0].reshape(model.voxels), model.repeats).reshape(-1) * model.voxel_volume
+    roomy = np.tile(model.roomy[0].reshape(model.voxels), model.repeats).reshape(-1)
+    assert state.free[0] == pytest.approx(probability[(expected == 0) & roomy].sum(), rel=1e-4)
+    listed = state.free_list[0, : state.free_count[0]]
+    assert (np.sort(listed) == np.flatnonzero((state.taken[0] == 0) & roomy)).all()
 
 
 def test_results_depend_on_their_own_pressure_and_seed_alone():
@@ -184,7 +237,7 @@ def test_blocked_spheres_hold_no_molecule():
     model, state, _ = replica(host, "CO2", 1e6, 300.0, 10)
     gases = [host.force_field.gases["CO2"]]
     model = isotherm._models(kernel, host, gases, 300.0, 1, {"CO2": spheres})[0]._replace(activity=model.activity)
-    state = isotherm._state(kernel, model, 2000, 3)
+    state = new_state(kernel, model, 2000, 3)
     kernel.run(model, state, np.zeros((400, 3)), 25, True)
     n = int(state.count[0])
     assert n > 5
@@ -200,6 +253,37 @@ def test_nothing_fits_is_an_answer():
     (result,) = isotherm_of_host(host, {"CO2": 1.0}, [1e5], 300.0, settings=QUICK)
     assert result["CO2"].uptake == 0.0
     assert result["CO2"].heat is None
+
+
+def test_a_run_has_a_budget_and_says_when_it_was_too_small():
+    host = salt(charge=0.0)
+    little = IsothermSettings(error=0.001, most_work=1e7, ideal_gas=True)
+    (short,) = isotherm_of_host(host, {"CH4": 1.0}, [2e5], 300.0, settings=little)
+    assert short.note.startswith("stopped at its budget of moves: its relative error is")
+    assert "instead of 0.1 %" in short.note
+    moves = int(short.method.split(" moves of which")[0].split()[-1])
+    assert moves < 2_000_000  # of the eight million it would have been given
+    (found,) = isotherm_of_host(host, {"CH4": 1.0}, [2e5], 300.0, settings=little.model_copy(update={"error": 0.2}))
+    assert found.note == ""
+    assert found["CH4"].uptake == pytest.approx(short["CH4"].uptake, rel=0.2)
+
+
+def test_pores_that_exchange_nothing_get_an_error_as_wide_as_both_sides():
+    from screening.adsorption.batched.gcmc_sampling import _unfinished
+
+    rng = np.random.default_rng(0)
+    levels = (4.0, 6.0, 4.0, 6.0)  # from empty and from full pores, and neither moves
+    traces = [level + 0.01 * rng.normal(size=(1000, 3)) for level in levels]
+    mean, error = np.array([5.0]), np.array([0.01])
+    no, yes = np.array([False]), np.array([True])
+    fault, apart = _unfinished(traces, traces, mean, error, QUICK, yes, no, np.array([8]))
+    assert "exchanged with the gas only 0.4 times" in fault
+    assert apart == pytest.approx(1.0, abs=0.01)
+    fault, apart = _unfinished(traces, traces, mean, error, QUICK, no, yes, np.array([8000]))
+    assert "relative error is 0.2 % instead of 5 %" in fault
+    assert apart == 0.0
+    fault, _ = _unfinished(traces, [trace[:500] for trace in traces], mean, error, QUICK, yes, yes, np.array([8000]))
+    assert "could not be told" in fault
 
 
 def test_bad_mixtures_are_refused():

@@ -10,6 +10,7 @@ from potentials.errors import InputError
 from potentials.potential import PotentialOutput
 from screening.adsorption.equation_of_state import GAS_CONSTANT
 from screening.adsorption.guests import GUESTS, guest_molecule
+from screening.adsorption.guided_insertion import draw_probabilities, guided_insertions, uniform_insertions
 from screening.adsorption.potential_widom import (
     BOLTZMANN,
     KJ_PER_MOL_PER_EV,
@@ -17,12 +18,12 @@ from screening.adsorption.potential_widom import (
     _cut_out_energies,
     contact_ratios,
     henry_with_potential,
-    insertion_sites,
     interaction_energy,
     receptive_field,
 )
 
 EPSILON, SIGMA, CUTOFF = 0.0103, 3.4, 7.0
+EVEN = PotentialWidomSettings(guide="none")
 
 
 class PairPotential:
@@ -68,7 +69,12 @@ def direct_sum(a: float, temperature: float, n: int = 48) -> tuple[float, float]
 def test_henry_coefficient_and_heat_equal_direct_integration():
     potential = PairPotential()
     found = henry_with_potential(
-        argon_lattice(), "Ar", potential, 120.0, PotentialWidomSettings(insertions=1500, batch_atoms=3000), seed=1
+        argon_lattice(),
+        "Ar",
+        potential,
+        120.0,
+        EVEN.model_copy(update={"insertions": 1500, "batch_atoms": 3000}),
+        seed=1,
     )
     henry, heat = direct_sum(8.0, 120.0)
     assert found.henry_std < 0.08 * henry
@@ -80,9 +86,49 @@ def test_henry_coefficient_and_heat_equal_direct_integration():
     assert potential.systems < 1500  # overlaps were not evaluated
 
 
+def test_a_guide_makes_errors_smaller_and_no_difference():
+    # argon at 60 K binds in the corners of the cell; the guide's force field is another than the potential
+    henry, heat = direct_sum(8.0, 60.0)
+    settings = EVEN.model_copy(update={"insertions": 400, "batch_atoms": 3000})
+    even = henry_with_potential(argon_lattice(), "Ar", PairPotential(), 60.0, settings, seed=1)
+    guided = settings.model_copy(update={"guide": "uff-trappe"})
+    found = [henry_with_potential(argon_lattice(), "Ar", PairPotential(), 60.0, guided, seed=k) for k in range(4)]
+    assert all("drawn from 100 times as many by uff-trappe" in each.method for each in found)
+    stds = np.array([each.henry_std for each in found])
+    assert stds.mean() < 0.6 * even.henry_std
+    mean = np.mean([each.henry_coefficient for each in found])
+    assert mean == pytest.approx(henry, abs=4 * np.sqrt((stds**2).sum()) / 4)
+    assert found[0].heat == pytest.approx(heat, abs=4 * found[0].heat_std)
+
+
+def test_a_wrong_guide_still_gives_the_average_of_uniform_insertion():
+    # a guide that thinks of krypton-sized repulsion draws seldom where the potential binds: error bars, not bias
+    rng = np.random.default_rng(3)
+    place = rng.random(200_000)
+    energy = -4.0 * np.cos(2 * np.pi * place)  # kT, of the potential
+    exact = np.exp(-energy).mean()
+    probability = draw_probabilities(-energy)  # the guide has the sign wrong
+    estimates = []
+    for _ in range(30):
+        chosen = rng.choice(len(place), 2000, p=probability)
+        estimates.append((np.exp(-energy[chosen]) / (len(place) * probability[chosen])).mean())
+    error = np.std(estimates, ddof=1) / np.sqrt(len(estimates))
+    assert error < 0.02 * exact
+    assert np.mean(estimates) == pytest.approx(exact, abs=4 * error)
+
+
+def test_what_the_guide_cannot_describe_is_inserted_uniformly():
+    odd = Structure(Lattice.cubic(9.0), ["Po"], [[0, 0, 0]])
+    drawn = guided_insertions(
+        odd, guest_molecule("CH4"), 300.0, 40, force_field="trappe-zeo", pool=10, blocks=4, seed=0
+    )
+    assert "drawn uniformly, since trappe-zeo cannot guide" in drawn.words
+    assert (drawn.weights == 1.0).all()
+
+
 def test_cut_out_whole_box_and_ase_give_the_same_energies():
     host, guest = argon_lattice(9.0), guest_molecule("N2")
-    sites = insertion_sites(host, guest, 6, seed=3)
+    sites = uniform_insertions(host, guest, 6, seed=3).sites
     settings = PotentialWidomSettings()
     energy, how = interaction_energy(host, guest, PairPotential(), settings)
     whole = energy(sites)
@@ -106,7 +152,12 @@ def test_a_local_potential_gets_cut_outs_where_they_are_smaller():
 def test_results_do_not_depend_on_the_batch():
     results = [
         henry_with_potential(
-            argon_lattice(), "CO2", PairPotential(), 300.0, PotentialWidomSettings(insertions=60, batch_atoms=n), seed=5
+            argon_lattice(),
+            "CO2",
+            PairPotential(),
+            300.0,
+            EVEN.model_copy(update={"insertions": 60, "batch_atoms": n}),
+            seed=5,
         )
         for n in (1, 5000)
     ]
@@ -115,7 +166,7 @@ def test_results_do_not_depend_on_the_batch():
 
 
 def test_holes_are_found_reported_and_left_out():
-    settings = PotentialWidomSettings(insertions=800, overlap=0.3)
+    settings = EVEN.model_copy(update={"insertions": 800, "overlap": 0.3})
     sound = henry_with_potential(argon_lattice(), "Ar", PairPotential(), 200.0, settings, seed=2)
     holed = henry_with_potential(argon_lattice(), "Ar", PairPotential(hole=2.4), 200.0, settings, seed=2)
     assert holed.holes > 0
@@ -130,7 +181,7 @@ def test_holes_are_found_reported_and_left_out():
 
 def test_no_room_is_said_and_not_an_error():
     found = henry_with_potential(
-        argon_lattice(3.0), "Ar", PairPotential(), 300.0, PotentialWidomSettings(insertions=50), seed=0
+        argon_lattice(3.0), "Ar", PairPotential(), 300.0, EVEN.model_copy(update={"insertions": 50}), seed=0
     )
     assert found.henry_coefficient < 1e-50
     assert found.heat is None

@@ -3,24 +3,29 @@
 Importing this module loads numba; only `gcmc.py` does, and only when a run starts. Numbers are in Å, K and e; a
 replica's random numbers are its own, so results do not depend on how many run at once.
 
-Random numbers: xoshiro256+ (D. Blackman, S. Vigna, ACM Trans. Math. Softw. 47, 36 (2021)). Acceptance rules:
-D. Frenkel, B. Smit, Understanding Molecular Simulation, ch. 5, with insertions drawn from a known density instead of
-a uniform one, as in M. Mezei, Mol. Phys. 40, 901 (1980).
+Acceptance rules: D. Frenkel, B. Smit, Understanding Molecular Simulation, ch. 5, with insertions drawn from a known
+density instead of a uniform one (`gcmc_insertion.py`).
 """
 
 import math
 from collections import namedtuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from screening.adsorption.batched.gcmc_ewald import molecule_factor, reciprocal_change, take_over
+from screening.adsorption.batched.gcmc_insertion import density_at, draw_centre, mark, mark_all, most_density
+from screening.adsorption.batched.gcmc_random import quaternion_turn, random_turn, uniform
 
 COMPRESSION = 1000.0  # K; grids hold asinh(U / COMPRESSION), smooth where U is steep
 _FORBIDDEN = 1e30  # K
 _HOPELESS = 100.0  # kT; no other site of a molecule makes up for one that is this high
 _HOPELESS_SUM = 1000.0  # kT; no other guests make up for one that repels like this
 _TOUCHING = 0.8  # Å^2; nearer, two molecules overlap whatever their charges
+
+# What costs as much as so many distances between molecules that are far apart: a move besides its pairs (grids, random
+# numbers), a pair of sites with its energy, a wave vector for a site.
+_MOVE, _SITE_PAIR, _WAVE = 20.0, 2.0, 2.0
 
 TRANSLATE, ROTATE, REINSERT, INSERT, DELETE = range(5)
 
@@ -55,6 +60,14 @@ Model = namedtuple(
         "density",  # [c, v] 1/Å^3, of insertions in the box
         "alias_share",  # [c, v] of Walker's alias method
         "alias",  # [c, v]
+        "voxel_volume",  # Å^3
+        "roomy",  # [c, v] voxels in which cavities are sought
+        "peak",  # [c] 1/Å^3, largest density
+        "cavity_share",  # of insertions sought between the guests; 0 keeps no account of cavities
+        "exclusion",  # [c, c] Å; centres nearer than that repel in every orientation
+        "stencil",  # [m, 3] Å from the middle of a voxel to those of its neighbours, near ones first
+        "steps_to",  # [m, 3] the same in voxels
+        "stencil_length",  # [c, c] of these, those that may be within `exclusion`
         "blocked_centres",  # [b, 3] fractional in the unit cell, with images
         "blocked_squares",  # [b] Å^2
         "blocked_first",  # [c + 1] where the spheres of a component start
@@ -75,31 +88,19 @@ State = namedtuple(
         "host_energy",  # [n_max] K
         "count",  # [c]
         "energy",  # [2] K: host-guest, guest-guest (tail included)
+        "taken",  # [c, v of the box] guests that exclude a centre from a voxel, int16
+        "free",  # [c] probability of all roomy voxels no guest has taken
+        "free_list",  # [c, v of the box] these voxels, int32
+        "free_place",  # [c, v of the box] where each stands in the list, int32
+        "free_count",  # [c] how many there are
         "factor",  # [n_k, 2] structure factor of all guests, real and imaginary
         "steps",  # [c, 2] largest translation in Å, largest rotation in rad
         "tried",  # [c, 5]
         "accepted",  # [c, 5]
+        "work",  # [1] done so far: distances looked at, and what costs about as much
         "random",  # [4] uint64
     ],
 )
-
-
-@njit(cache=True, inline="always")
-def _rotl(x, k):
-    return (x << uint64(k)) | (x >> uint64(64 - k))
-
-
-@njit(cache=True)
-def _uniform(s):
-    result = s[0] + s[3]
-    t = s[1] << uint64(17)
-    s[2] ^= s[0]
-    s[3] ^= s[1]
-    s[1] ^= s[2]
-    s[0] ^= s[3]
-    s[2] ^= t
-    s[3] = _rotl(s[3], 45)
-    return float(result >> uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @njit(cache=True, inline="always")
@@ -172,6 +173,7 @@ def guest_energy(model, state, total, skip, component, centre, sites):
     limit = model.cutoff**2
     hopeless = _HOPELESS_SUM / model.beta
     energy = 0.0
+    near = 0
     for j in range(total):
         if j == skip:
             continue
@@ -189,6 +191,7 @@ def guest_energy(model, state, total, skip, component, centre, sites):
         screened = model.alpha > 0.0
         if apart > far * far and not charges:
             continue
+        near += model.site_count[component] * model.site_count[other]
         for a in range(model.site_count[component]):
             ka = model.site_kind[component, a]
             for b in range(model.site_count[other]):
@@ -198,6 +201,7 @@ def guest_energy(model, state, total, skip, component, centre, sites):
                 z = dz + state.sites[j, b, 2] - sites[a, 2]
                 square = x * x + y * y + z * z
                 if square < _TOUCHING:
+                    state.work[0] += j + _SITE_PAIR * near
                     return _FORBIDDEN
                 if square < limit and model.repulsion[ka, kb] > 0.0:
                     s6 = 1.0 / (square * square * square)
@@ -208,27 +212,10 @@ def guest_energy(model, state, total, skip, component, centre, sites):
                     r = math.sqrt(square)
                     energy += model.coulomb[ka, kb] * math.erfc(model.alpha * r) / r
         if energy > hopeless:
+            state.work[0] += j + _SITE_PAIR * near
             return _FORBIDDEN
+    state.work[0] += total + _SITE_PAIR * near
     return energy
-
-
-@njit(cache=True)
-def _random_turn(random, turn):
-    u, v, w = _uniform(random), 2.0 * math.pi * _uniform(random), 2.0 * math.pi * _uniform(random)
-    _quaternion_turn(
-        math.sqrt(1.0 - u) * math.sin(v),
-        math.sqrt(1.0 - u) * math.cos(v),
-        math.sqrt(u) * math.sin(w),
-        math.sqrt(u) * math.cos(w),
-        turn,
-    )
-
-
-@njit(cache=True)
-def _quaternion_turn(x, y, z, s, turn):
-    turn[0, 0], turn[0, 1], turn[0, 2] = 1 - 2 * (y * y + z * z), 2 * (x * y - s * z), 2 * (x * z + s * y)
-    turn[1, 0], turn[1, 1], turn[1, 2] = 2 * (x * y + s * z), 1 - 2 * (x * x + z * z), 2 * (y * z - s * x)
-    turn[2, 0], turn[2, 1], turn[2, 2] = 2 * (x * z - s * y), 2 * (y * z + s * x), 1 - 2 * (x * x + y * y)
 
 
 @njit(cache=True)
@@ -241,40 +228,9 @@ def _place(model, component, turn, sites):
 
 
 @njit(cache=True)
-def _draw_centre(model, component, random, centre):
-    """Draw a centre from the insertion density into `centre`; its density (1/Å^3)."""
-    scaled = _uniform(random) * model.density.shape[1]
-    voxel = int(scaled)
-    if scaled - voxel >= model.alias_share[component, voxel]:
-        voxel = model.alias[component, voxel]
-    n1, n2 = model.voxels[1], model.voxels[2]
-    corner = (voxel // (n1 * n2), (voxel // n2) % n1, voxel % n2)
-    for i in range(3):
-        centre[i] = 0.0
-    for k in range(3):
-        f = (corner[k] + _uniform(random)) / model.voxels[k] + int(_uniform(random) * model.repeats[k])
-        for i in range(3):
-            centre[i] += f * model.cell[k, i]
-    return model.density[component, voxel]
-
-
-@njit(cache=True)
-def _density_at(model, component, centre):
-    voxel = 0
-    for k in range(3):
-        f = (
-            centre[0] * model.cell_inverse[0, k]
-            + centre[1] * model.cell_inverse[1, k]
-            + centre[2] * model.cell_inverse[2, k]
-        )
-        voxel = voxel * model.voxels[k] + min(int((f - math.floor(f)) * model.voxels[k]), model.voxels[k] - 1)
-    return model.density[component, voxel]
-
-
-@njit(cache=True)
 def _pick(state, total, component, random):
     """Index of a random molecule of a component."""
-    wanted = int(_uniform(random) * state.count[component])
+    wanted = int(uniform(random) * state.count[component])
     for j in range(total):
         if state.component[j] == component:
             if wanted == 0:
@@ -301,6 +257,78 @@ def _write(state, j, component, centre, turn, sites, energy):
     state.host_energy[j] = energy
 
 
+@njit(cache=True)
+def _lost_by_deletion(model, state, total, j, component, powers, given):
+    """What the guest-guest energy (K) gains when molecule j goes; its structure factor is left in `given`."""
+    lost = guest_energy(model, state, total, j, component, state.centres[j], state.sites[j])
+    lost += _tail(model, state, component, -1.0) + model.own_energy[component]
+    if len(given):
+        molecule_factor(model, component, state.centres[j], state.sites[j], powers, given)
+        lost -= reciprocal_change(model, state.factor, given, given, 0.0, -1.0)
+    return -lost
+
+
+@njit(cache=True)
+def _propose(model, state, kind, component, j, centre, turn, spin):
+    """Write the place a molecule is tried at into `centre` and `turn`; log of the bias, or nan where there is none."""
+    random = state.random
+    if kind in (INSERT, REINSERT):
+        density = draw_centre(model, state, component, centre)
+        if density == 0.0:
+            return math.nan
+        random_turn(random, turn)
+        if kind == INSERT:
+            return math.log(model.activity[component] / ((state.count[component] + 1) * density))
+        before = density_at(model, state, component, state.centres[j])
+        return math.log(before / density) if before > 0.0 else math.nan
+    if kind == TRANSLATE:
+        for i in range(3):
+            centre[i] = state.centres[j, i] + (2.0 * uniform(random) - 1.0) * state.steps[component, 0]
+        turn[:] = state.turns[j]
+        return 0.0
+    angle = uniform(random) * state.steps[component, 1] * 0.5
+    z = 2.0 * uniform(random) - 1.0
+    azimuth = 2.0 * math.pi * uniform(random)
+    across = math.sqrt(1.0 - z * z) * math.sin(angle)
+    quaternion_turn(across * math.cos(azimuth), across * math.sin(azimuth), z * math.sin(angle), math.cos(angle), spin)
+    for a in range(3):
+        for b in range(3):
+            turn[a, b] = (
+                spin[a, 0] * state.turns[j, 0, b]
+                + spin[a, 1] * state.turns[j, 1, b]
+                + spin[a, 2] * state.turns[j, 2, b]
+            )
+    centre[:] = state.centres[j]
+    return 0.0
+
+
+@njit(cache=True)
+def _accepts(model, state, total, kind, component, j, centre, sites, log_bias, powers, gained, given):
+    """(accepted, new host energy, change of the guest-guest energy), K, of a move that ends with a molecule."""
+    hosted = host_energy(model, component, centre, sites)
+    if hosted >= 0.5 * _FORBIDDEN:
+        return False, 0.0, 0.0
+    inserted = kind == INSERT
+    old = 0.0 if inserted else state.host_energy[j]
+    threshold = math.log(uniform(state.random) + 1e-300)
+    # guests attract by less than this; most trials end here, before the pairs are summed
+    if threshold > log_bias - model.beta * (hosted - old) + 60.0:
+        return False, 0.0, 0.0
+    change = guest_energy(model, state, total, j, component, centre, sites)
+    if change >= 0.5 * _FORBIDDEN:
+        return False, 0.0, 0.0
+    if inserted:
+        change += _tail(model, state, component, 1.0) + model.own_energy[component]
+    else:
+        change -= guest_energy(model, state, total, j, component, state.centres[j], state.sites[j])
+    if len(gained):
+        molecule_factor(model, component, centre, sites, powers, gained)
+        if not inserted:
+            molecule_factor(model, component, state.centres[j], state.sites[j], powers, given)
+        change += reciprocal_change(model, state.factor, gained, given, 1.0, 0.0 if inserted else -1.0)
+    return threshold < log_bias - model.beta * (hosted - old + change), hosted, change
+
+
 @njit(cache=True, nogil=True)
 def run(model, state, samples, stride, tune):
     """Make `stride` moves between samples and write (counts, host-guest, guest-guest energy) into `samples`.
@@ -311,123 +339,93 @@ def run(model, state, samples, stride, tune):
     components = len(state.count)
     n_sites = state.sites.shape[1]
     centre, turn, sites = np.zeros(3), np.zeros((3, 3)), np.zeros((n_sites, 3))
-    spin, fresh = np.zeros((3, 3)), np.zeros((3, 3))
+    spin = np.zeros((3, 3))
     waves = len(model.waves)
     powers = np.zeros((3, 2 * model.most_wave + 1, 2))
     gained, given = np.zeros((waves, 2)), np.zeros((waves, 2))
-    beta = model.beta
+    cavities = model.cavity_share > 0.0
     total = 0
     for c in range(components):
         total += state.count[c]
+    if cavities:
+        mark_all(model, state, total)
     for sample in range(len(samples)):
+        state.work[0] += stride * (_MOVE + _WAVE * waves * n_sites)
         for _ in range(stride):
-            component = int(_uniform(random) * components)
-            draw = _uniform(random)
+            component = int(uniform(random) * components)
+            draw = uniform(random)
             kind = 0
             while draw >= model.moves[kind]:
                 kind += 1
-            if kind <= REINSERT or kind == DELETE:
+            j = -1
+            if kind != INSERT:
                 if state.count[component] == 0:
                     if kind == DELETE:
                         state.tried[component, DELETE] += 1
                     continue
                 j = _pick(state, total, component, random)
-            else:
-                j = -1
             state.tried[component, kind] += 1
-            log_bias = 0.0
             if kind == DELETE:
-                lost = guest_energy(model, state, total, j, component, state.centres[j], state.sites[j])
-                tail = _tail(model, state, component, -1.0)
-                far = -model.own_energy[component]
-                if waves:
-                    molecule_factor(model, component, state.centres[j], state.sites[j], powers, given)
-                    far += reciprocal_change(model, state.factor, gained, given, 0.0, -1.0)
-                change = far - (lost + tail + state.host_energy[j])
-                density = _density_at(model, component, state.centres[j])
-                ratio = state.count[component] * density / model.activity[component]
-                if ratio > 0.0 and math.log(_uniform(random) + 1e-300) < math.log(ratio) - beta * change:
-                    state.energy[0] -= state.host_energy[j]
-                    state.energy[1] += far - lost - tail
-                    if waves:
-                        take_over(state.factor, gained, given, 0.0, -1.0)
-                    total -= 1
-                    if j != total:
-                        _write(
-                            state, j, state.component[total], state.centres[total], state.turns[total],
-                            state.sites[total], state.host_energy[total],
-                        )  # fmt: skip
-                    state.count[component] -= 1
-                    state.accepted[component, DELETE] += 1
-                continue
-            if kind in (INSERT, REINSERT):
-                density = _draw_centre(model, component, random, centre)
-                if density == 0.0:
+                gain = _lost_by_deletion(model, state, total, j, component, powers, given)
+                # the density an insertion back to here would be drawn with, over what makes it likely
+                needed = math.log(uniform(random) + 1e-300) + model.beta * (gain - state.host_energy[j])
+                needed += math.log(model.activity[component] / state.count[component])
+                place = state.centres[j]
+                if cavities and math.log(most_density(model, state, component, place) + 1e-300) <= needed:
+                    continue  # whatever its leaving frees; most deletions from full pores end here
+                if cavities:
+                    mark(model, state, component, place, -1)
+                density = density_at(model, state, component, place)
+                if density <= 0.0 or math.log(density) <= needed:
+                    if cavities:
+                        mark(model, state, component, place, 1)
                     continue
-                _random_turn(random, turn)
-                if kind == INSERT:
-                    log_bias = math.log(model.activity[component] / ((state.count[component] + 1) * density))
-                else:
-                    before = _density_at(model, component, state.centres[j])
-                    if before == 0.0:
-                        continue
-                    log_bias = math.log(before / density)
-            elif kind == TRANSLATE:
-                for i in range(3):
-                    centre[i] = state.centres[j, i] + (2.0 * _uniform(random) - 1.0) * state.steps[component, 0]
-                turn[:] = state.turns[j]
-            else:
-                angle = _uniform(random) * state.steps[component, 1] * 0.5
-                z = 2.0 * _uniform(random) - 1.0
-                azimuth = 2.0 * math.pi * _uniform(random)
-                across = math.sqrt(1.0 - z * z) * math.sin(angle)
-                _quaternion_turn(
-                    across * math.cos(azimuth), across * math.sin(azimuth), z * math.sin(angle), math.cos(angle), spin
-                )
-                fresh[:] = state.turns[j]
-                for a in range(3):
-                    for b in range(3):
-                        turn[a, b] = spin[a, 0] * fresh[0, b] + spin[a, 1] * fresh[1, b] + spin[a, 2] * fresh[2, b]
-                centre[:] = state.centres[j]
-            _place(model, component, turn, sites)
-            hosted = host_energy(model, component, centre, sites)
-            if hosted >= 0.5 * _FORBIDDEN:
-                continue
-            old = 0.0 if kind == INSERT else state.host_energy[j]
-            threshold = math.log(_uniform(random) + 1e-300)
-            # guests attract by less than this; most trials end here, before the pairs are summed
-            if threshold > log_bias - beta * (hosted - old) + 60.0:
-                continue
-            met = guest_energy(model, state, total, j, component, centre, sites)
-            if met >= 0.5 * _FORBIDDEN:
-                continue
-            lost, tail, far = 0.0, 0.0, 0.0
-            if kind == INSERT:
-                tail = _tail(model, state, component, 1.0)
-                far = model.own_energy[component]
-            else:
-                lost = guest_energy(model, state, total, j, component, state.centres[j], state.sites[j])
-            taken = 0.0 if kind == INSERT else -1.0
-            if waves:
-                molecule_factor(model, component, centre, sites, powers, gained)
-                if kind != INSERT:
-                    molecule_factor(model, component, state.centres[j], state.sites[j], powers, given)
-                far += reciprocal_change(model, state.factor, gained, given, 1.0, taken)
-            change = hosted - old + met - lost + tail + far
-            if threshold < log_bias - beta * change:
-                if kind == INSERT:
-                    if total >= len(state.component):
-                        return False
-                    _write(state, total, component, centre, turn, sites, hosted)
-                    total += 1
-                    state.count[component] += 1
-                else:
-                    _write(state, j, component, centre, turn, sites, hosted)
-                state.energy[0] += hosted - old
-                state.energy[1] += met - lost + tail + far
+                state.energy[0] -= state.host_energy[j]
+                state.energy[1] += gain
                 if waves:
-                    take_over(state.factor, gained, given, 1.0, taken)
-                state.accepted[component, kind] += 1
+                    take_over(state.factor, gained, given, 0.0, -1.0)
+                total -= 1
+                if j != total:
+                    _write(
+                        state, j, state.component[total], state.centres[total], state.turns[total],
+                        state.sites[total], state.host_energy[total],
+                    )  # fmt: skip
+                state.count[component] -= 1
+                state.accepted[component, DELETE] += 1
+                continue
+            # what can be drawn, and how likely, is judged with the molecule taken out
+            lifted = cavities and kind == REINSERT
+            if lifted:
+                mark(model, state, component, state.centres[j], -1)
+            log_bias = _propose(model, state, kind, component, j, centre, turn, spin)
+            accepted, hosted, change = False, 0.0, 0.0
+            if not math.isnan(log_bias):
+                _place(model, component, turn, sites)
+                accepted, hosted, change = _accepts(
+                    model, state, total, kind, component, j, centre, sites, log_bias, powers, gained, given
+                )
+            if not accepted:
+                if lifted:
+                    mark(model, state, component, state.centres[j], 1)
+                continue
+            if cavities and kind == TRANSLATE:
+                mark(model, state, component, state.centres[j], -1)
+            if cavities and kind != ROTATE:
+                mark(model, state, component, centre, 1)
+            state.energy[0] += hosted
+            state.energy[1] += change
+            if kind == INSERT:
+                if total >= len(state.component):
+                    return False
+                j = total
+                total += 1
+                state.count[component] += 1
+            else:
+                state.energy[0] -= state.host_energy[j]
+            _write(state, j, component, centre, turn, sites, hosted)
+            if waves:
+                take_over(state.factor, gained, given, 1.0, 0.0 if kind == INSERT else -1.0)
+            state.accepted[component, kind] += 1
         for c in range(components):
             samples[sample, c] = state.count[c]
         samples[sample, components] = state.energy[0]

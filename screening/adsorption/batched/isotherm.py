@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 from scipy.special import erf
 
-from potentials.config import Config
 from potentials.errors import InputError
 from screening.adsorption.batched.blocked_space import blocked_space
+from screening.adsorption.batched.cavities import cavity_tables
 from screening.adsorption.batched.energy_grid import energy_grid
 from screening.adsorption.batched.ewald import COULOMB, half_space, reciprocal_cutoff, reciprocal_weights, screening
-from screening.adsorption.batched.gcmc_statistics import BLOCKS, REPLICAS, equilibrated, heats_of, sampling_error
+from screening.adsorption.batched.gcmc_sampling import STRIDE, IsothermSettings, Sampled, sample
+from screening.adsorption.batched.gcmc_statistics import BLOCKS, heats_of, sampling_error
 from screening.adsorption.batched.host_field import HostField, host_field, mixed, site_kinds, tail_integral
 from screening.adsorption.batched.proposal import insertion_proposal, molecule_grid
 from screening.adsorption.equation_of_state import peng_robinson
@@ -33,24 +33,12 @@ from screening.adsorption.uptake_engine import is_polar
 
 SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a percent
 EWALD_PRECISION = 1e-5  # relative, of the sum between guests
-_FILLING = 30.0  # times the activity, at which full pores are made
-_LONGEST_FILLING = 30  # chunks
-STRIDE = 25  # moves between samples
-_RENEWALS = 10  # times every molecule must have been exchanged with the gas, on average
-_CHUNK = 2000  # samples between looks at the error
-_MOST_GUESTS = 4000
+_CAVITY_SHARE = 0.9  # of insertions, where cavities are sought
+_ROOMY = 0.05  # of the largest density of insertions; cavities are sought where it is no less
+_MOST_VOXELS = 2_000_000  # of a box in which cavities are sought
 _PROPOSAL_SHARES = (0.22, 0.40, 0.52, 0.76, 1.0)  # cumulative: translate, rotate, reinsert, insert, delete
 _SHARES_OF_POINTS = (0.22, 0.22, 0.34, 0.67, 1.0)  # the same for molecules of one site, which need no turning
 _BOLTZMANN_PA = 1.380649e-23 * 1e30  # Pa Å^3 / K
-
-
-class IsothermSettings(Config):
-    """Effort of the batched engine."""
-
-    error: float = Field(default=0.02, gt=0.0, lt=1.0)  # relative standard error of every uptake to reach
-    most_moves: int = Field(default=8_000_000, ge=200_000)  # a pressure, after which it stops regardless
-    ideal_gas: bool = False  # True: fugacity = pressure
-    workers: int = Field(default=1, ge=1)  # threads; results do not depend on it
 
 
 def isotherm_of_host(
@@ -84,16 +72,16 @@ def isotherm_of_host(
         raise InputError(f"mixture {dict(mixture)} holds a gas of no amount: leave it out")
     states = [peng_robinson(gases, fractions, temperature=temperature, pressure=p) for p in pressures]
     kernel = _load_kernel()
-    model, crowded = _models(kernel, host, gases, temperature, seed, blocks or {})
+    models = _models(kernel, host, gases, temperature, seed, blocks or {})
 
     def one(index: int) -> UptakeResult:
         coefficients = (1.0,) * len(gases) if settings.ideal_gas else states[index].fugacity_coefficients
         fugacities = np.array(fractions) * np.array(coefficients) * pressures[index]
         activity = fugacities / (_BOLTZMANN_PA * temperature)
-        candidates = [each._replace(activity=activity) for each in (model, crowded)]
+        candidates = [each._replace(activity=activity) for each in models]
         key = derive_seed(seed, "isotherm", sorted(mixture.items()), pressures[index], temperature)
-        trace, moves = _run(kernel, candidates, settings, key)
-        return _result(host, gases, fractions, fugacities, pressures[index], temperature, trace, moves, settings)
+        sampled = sample(kernel, candidates, settings, key)
+        return _result(host, gases, fractions, fugacities, pressures[index], temperature, sampled, settings)
 
     with ThreadPoolExecutor(settings.workers) as pool:
         return tuple(pool.map(one, range(len(pressures))))
@@ -116,8 +104,8 @@ def _models(
     temperature: float,
     seed: int,
     blocks: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> tuple[Any, Any]:
-    """The kernel's `Model`, and the same with insertions drawn for crowded pores."""
+) -> tuple[Any, ...]:
+    """The kernel's `Model`, the same with insertions drawn for crowded pores, and both with cavities sought."""
     field = host_field(host, gases)
     grid = energy_grid(field, SPACING)
     kinds = len(field.types.labels)
@@ -141,6 +129,8 @@ def _models(
         rng = np.random.default_rng(derive_seed(seed, "isotherm proposal", gas.name, temperature))
         proposals.append(insertion_proposal(molecule_grid(grid, field.types, gas), np.array([temperature]), rng, space))
     volume = abs(float(np.linalg.det(box)))
+    voxels = np.array(proposals[0].shape)
+    around = np.random.default_rng(derive_seed(seed, "isotherm cavities", [gas.name for gas in gases], temperature))
     model = kernel.Model(
         box=box,
         box_inverse=np.linalg.inv(box),
@@ -155,7 +145,9 @@ def _models(
         **_pair_tables(field, host, gases, volume),
         cutoff=float(field.cutoff),
         **_guest_charges(field, host, gases, box),
-        voxels=np.array(proposals[0].shape),
+        voxels=voxels,
+        cavity_share=0.0,
+        **cavity_tables(field.cell, voxels, gases, temperature, around),
         **_insertions(np.array([proposal.probability for proposal in proposals]), volume),
         blocked_centres=np.concatenate([np.zeros((0, 3)), *(space.centres for space in spheres if space)]),
         blocked_squares=np.concatenate([np.zeros(0), *(space.radii**2 for space in spheres if space)]),
@@ -164,15 +156,21 @@ def _models(
         activity=np.zeros(len(gases)),
         moves=np.array(_PROPOSAL_SHARES if most_sites > 1 else _SHARES_OF_POINTS),
     )
-    crowded = np.array([proposal.crowded for proposal in proposals])
-    return model, model._replace(**_insertions(crowded, volume))
+    crowded = model._replace(**_insertions(np.array([proposal.crowded for proposal in proposals]), volume))
+    if math.prod(voxels * repeats) > _MOST_VOXELS:
+        return model, crowded
+    return model, crowded, model._replace(cavity_share=_CAVITY_SHARE), crowded._replace(cavity_share=_CAVITY_SHARE)
 
 
 def _insertions(probability: np.ndarray, volume: float) -> dict[str, np.ndarray]:
     """The density (1/Å^3) of centres drawn with a probability [c, v] of voxels, and the tables to draw with."""
     tables = [_alias(row) for row in probability]
+    density = probability * probability.shape[1] / volume
+    peak = density.max(axis=1)
     return {
-        "density": probability * probability.shape[1] / volume,
+        "density": density,
+        "roomy": (density >= _ROOMY * peak[:, None]) & (density > 0.0),
+        "peak": peak,
         "alias_share": np.array([share for share, _ in tables]),
         "alias": np.array([alias for _, alias in tables]),
     }
@@ -251,96 +249,6 @@ def _alias(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return share, alias
 
 
-def _state(kernel: Any, model: Any, capacity: int, key: int) -> Any:
-    components, most_sites = model.site_kind.shape
-    return kernel.State(
-        centres=np.zeros((capacity, 3)),
-        turns=np.zeros((capacity, 3, 3)),
-        sites=np.zeros((capacity, most_sites, 3)),
-        component=np.zeros(capacity, dtype=np.int64),
-        host_energy=np.zeros(capacity),
-        count=np.zeros(components, dtype=np.int64),
-        energy=np.zeros(2),
-        factor=np.zeros((len(model.waves), 2)),
-        steps=np.full((components, 2), 0.7),
-        tried=np.zeros((components, 5), dtype=np.int64),
-        accepted=np.zeros((components, 5), dtype=np.int64),
-        random=np.random.default_rng(key).integers(1, 2**64, size=4, dtype=np.uint64),
-    )
-
-
-def _run(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, key: int) -> tuple[np.ndarray, int]:
-    """(samples after equilibration [n, components + 2], all moves) of a state point, replica after replica.
-
-    Of the candidate models, which differ in where they insert, the one that inserts more often is taken.
-
-    Every other replica starts from pores filled at a higher activity. Near a step of the isotherm a single run can
-    stay on one side of it and know nothing of the other; replicas that came from both sides do not agree then.
-    """
-    components = len(candidates[0].site_count)
-    states = [_state(kernel, candidates[0], _MOST_GUESTS, derive_seed(key, replica)) for replica in range(REPLICAS)]
-    chunks = 0
-    for replica, state in enumerate(states):  # tunes the steps; thrown away
-        if replica % 2:
-            full = candidates[-1]._replace(activity=candidates[-1].activity * _FILLING)
-            chunks += _fill(kernel, full, state)
-        else:
-            _more(kernel, candidates[0], state, True)
-            chunks += 1
-    model = _readiest(kernel, candidates, states[-1])
-    traces = [_more(kernel, model, state, False) for state in states]
-    moves = (chunks + REPLICAS + len(candidates)) * _CHUNK * STRIDE
-    while True:
-        for replica, state in enumerate(states):
-            traces[replica] = np.concatenate([traces[replica], _more(kernel, model, state, False)])
-        moves += REPLICAS * _CHUNK * STRIDE
-        cut = max(equilibrated(trace[:, :components].sum(axis=1)) for trace in traces)
-        parts = BLOCKS // REPLICAS  # blocks of the joined trace then never span two replicas
-        kept = [trace[cut + (len(trace) - cut) % parts :] for trace in traces]
-        trace = np.concatenate(kept)
-        mean = trace[:, :components].mean(axis=0)
-        good = (sampling_error(trace[:, :components]) <= settings.error * mean) | (mean == 0.0)
-        # full pores exchange slowly: before every molecule was replaced a few times no error can be trusted
-        inserted = sum(state.accepted[:, kernel.INSERT] for state in states)
-        renewed = (inserted >= REPLICAS * _RENEWALS * mean).all()
-        patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()  # nothing adsorbed for long is an answer too
-        if (good.all() and patient and renewed) or moves >= settings.most_moves:
-            return trace, moves
-
-
-def _fill(kernel: Any, model: Any, state: Any) -> int:
-    """Run until the pores take up no more, or for so long; returns the chunks run.
-
-    A replica that began with half-full pores would creep up like those from empty ones, and agree with them too soon.
-    """
-    held = [0.0]
-    while len(held) <= _LONGEST_FILLING:
-        held.append(float(_more(kernel, model, state, True)[:, : len(state.count)].sum(axis=1).mean()))
-        if held[-1] <= 1.002 * held[-2]:
-            break
-    return len(held) - 1
-
-
-def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> Any:
-    """The model that makes most insertions, going on for a while from copies of the same state."""
-    made = []
-    for model in candidates:
-        trial = kernel.State(*(part.copy() for part in state))
-        _more(kernel, model, trial, False)
-        made.append(int((trial.accepted - state.accepted)[:, kernel.INSERT].sum()))
-    return candidates[int(np.argmax(made))]
-
-
-def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:
-    samples = np.zeros((_CHUNK, len(model.site_count) + 2))
-    if not kernel.run(model, state, samples, STRIDE, tune):
-        raise InputError(
-            f"more than {_MOST_GUESTS} molecules adsorbed in the simulation box: the pores are larger than the "
-            "batched engine takes; choose engine raspa"
-        )
-    return samples
-
-
 def _result(
     host: Host,
     gases: Sequence[Gas],
@@ -348,13 +256,14 @@ def _result(
     fugacities: np.ndarray,
     pressure: float,
     temperature: float,
-    trace: np.ndarray,
-    moves: int,
+    sampled: Sampled,
     settings: IsothermSettings,
 ) -> UptakeResult:
     box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
+    trace, moves = sampled.trace, sampled.moves
     counts = trace[:, : len(gases)]
-    uptakes, stds = counts.mean(axis=0) / box_mass, sampling_error(counts) / box_mass
+    uptakes = counts.mean(axis=0) / box_mass
+    stds = np.maximum(sampling_error(counts), sampled.apart) / box_mass
     heats, heat_stds = heats_of(trace, len(gases), temperature)
     components = []
     for i, gas in enumerate(gases):
@@ -377,4 +286,5 @@ def _result(
         components=tuple(components),
         method=f"batched GCMC on a {SPACING:g} Å grid, absolute loading, {law} fugacity, {moves} moves of which "
         f"{len(trace) * STRIDE} counted, {BLOCKS} blocks; {host.method}",
+        note=f"stopped at its budget of moves: {sampled.fault}" if sampled.fault else "",
     )
