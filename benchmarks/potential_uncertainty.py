@@ -29,6 +29,7 @@ from potentials.dataset import LabelConfig, read_frames  # noqa: E402
 from potentials.descriptor_distance import DistancePotential  # noqa: E402
 from potentials.ensemble import EnsemblePotential  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
+from potentials.potential import Potential  # noqa: E402
 from potentials.training import train_potential  # noqa: E402
 from potentials.training_config import PotentialTrainingConfig  # noqa: E402
 
@@ -109,13 +110,13 @@ def main() -> None:
     training = read_frames(arguments.folder / "train.xyz", LabelConfig())
     networks = [load_checkpoint(member) for member in members]
     factor = force_calibration(EnsemblePotential(networks), held_out).factor
-    stated = {
+    stated: dict[str, Potential] = {
         "ensemble": EnsemblePotential(networks, forces_factor=factor),
         "distance": DistancePotential(networks[0], training, held_out),
     }
     for kind, potential in stated.items():
-        judged = force_calibration(potential, held_out)
-        print(f"{kind} on the held-out frames it was fitted to: rank correlation {judged.rank_correlation:.3f}")
+        fitted = force_calibration(potential, held_out)
+        print(f"{kind} on the held-out frames it was fitted to: rank correlation {fitted.rank_correlation:.3f}")
     if arguments.train_only:
         return
 

@@ -17,6 +17,7 @@ from potentials.network import NetworkConfig
 from potentials.radial import BesselBasis, RadialNetwork
 from potentials.spherical import spherical_harmonics
 
+_SILU = 1.679  # keeps the second moment of silu of a unit normal at one
 _WIDTH = 4  # hidden units of an atom's perceptron, in multiples of the channels
 
 
@@ -78,11 +79,11 @@ class PlainInteraction(nn.Module):
         self.send = nn.Parameter(torch.randn(channels, channels) / math.sqrt(channels))
         hidden = _WIDTH * channels
         self.mix = nn.Sequential(
-            nn.Linear((components + 1) * channels, hidden),
+            _linear((components + 1) * channels, hidden),
             nn.SiLU(),
-            nn.Linear(hidden, hidden),
+            _linear(hidden, hidden, _SILU),
             nn.SiLU(),
-            nn.Linear(hidden, channels),
+            _linear(hidden, channels, _SILU),
         )
         self.readout = nn.Sequential(nn.Linear(channels, 32), nn.SiLU(), nn.Linear(32, 1))
         self.register_buffer("scale", torch.ones(()))  # brings the densities to order one
@@ -99,3 +100,11 @@ class PlainInteraction(nn.Module):
             self.scale.fill_(float(1 / rms) if rms > 0 else 1.0)
         new = features + self.mix(torch.cat([density * self.scale, features], dim=1))
         return new, self.readout(new)[:, 0]
+
+
+def _linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
+    """A linear layer that keeps the size of what goes through it, unlike torch's own start."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs))
+    nn.init.zeros_(layer.bias)
+    return layer
