@@ -87,17 +87,18 @@ def label_structures(config: DistillationConfig, *, resume: bool = True, progres
     teacher = load_potential(config.teacher)
     _check_identity(config, parts, teacher.name, len(tasks), resume)
     chunks = [tasks[start : start + config.part_size] for start in range(0, len(tasks), config.part_size)]
-    done = 0
+    # generated ones first, so that a run its budget cuts short holds them; the order changes nothing else
+    order = sorted(range(len(chunks)), key=lambda number: not any(task.generated for task in chunks[number]))
     with tqdm(total=len(tasks), desc="distill", unit="structure", disable=not progress) as bar:
-        for number, chunk in enumerate(chunks):
-            path = parts / f"{number:05d}.json"
+        for number in order:
+            chunk, path = chunks[number], parts / f"{number:05d}.json"
             if not path.exists():
                 minutes = (time.monotonic() - started) / 60
                 if config.max_minutes is not None and minutes > config.max_minutes:
                     break
                 write_atomic(path, json.dumps(_label_part(chunk, teacher, config)))
-            done += len(chunk)
             bar.update(len(chunk))
+    done = sum(len(chunk) for number, chunk in enumerate(chunks) if (parts / f"{number:05d}.json").exists())
     if done == 0:
         raise InputError(f"max_minutes = {config.max_minutes:g} left no time for one part: raise it or lower part_size")
     summary = _merge(config, teacher.name, dropped, done, len(tasks))

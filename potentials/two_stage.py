@@ -1,7 +1,7 @@
 """Relaxation in two stages: a fast potential goes most of the way, the one whose minimum is wanted goes the rest.
 
-A potential distilled from the second (`docs/distill.md`) costs a fraction of it a step, so the dear one is left with the
-last few steps. The result is a minimum of the second potential by the same criteria as without the first stage.
+A potential distilled from the second (`docs/distill.md`) costs a fraction of it a step, so the dear one is left with
+the last few steps. The result is a minimum of the second potential by the same criteria as without the first stage.
 """
 
 import dataclasses
@@ -32,10 +32,10 @@ def relax_in_two_stages(
 ) -> list[Relaxed]:
     """Relax with `first`, then with `second`; arguments and result as `potentials.relaxation.relax`.
 
-    The second potential sees each structure once as it was given: one that is relaxed already stays where it is, and its
-    energy there is `initial_energy`. A structure that the first stage breaks, raises in the second's energy, or holds an
-    element the first does not know, is relaxed by the second alone. `steps` are moves made with the second potential,
-    `first_steps` those with the first.
+    The second potential sees each structure once as it was given: one that is relaxed already stays where it is, and
+    its energy there is `initial_energy`. A structure that the first stage breaks, raises in the second's energy, or
+    that holds an element the first does not know, is relaxed by the second alone. `steps` are moves made with the
+    second potential, `first_steps` those with the first.
     """
     # no move: the energy, and whether there is anything to do
     before = relax(systems, second, fmax=fmax, smax=smax, **settings | {"max_steps": 0})
