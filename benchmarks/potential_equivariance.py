@@ -57,9 +57,9 @@ def main() -> None:
     turned = plain["turned"]
     note = (
         f"held-out forces {ours['validation']['forces_rmse']:.1f} and {plain['validation']['forces_rmse']:.1f} meV/Å; "
-        f"plain network averaged over {turned['turns']} orientations: forces {turned['mean_forces_rmse']:.1f} instead of "
-        f"{turned['forces_rmse']:.1f} meV/Å, energies {turned['mean_energy_rmse']:.1f} instead of "
-        f"{turned['energy_rmse']:.1f} meV on {turned['frames']} frames, at as many times the cost"
+        f"plain network averaged over {turned['turns']} orientations of {turned['frames']} frames, at as many times the"
+        f" cost: forces {turned['mean_forces_rmse']:.1f} instead of {turned['forces_rmse']:.1f} meV/Å, energies"
+        f" {turned['mean_energy_rmse']:.1f} instead of {turned['energy_rmse']:.1f} meV"
     )
     source = data_root() / DATA
     for row, (part, key), unit, what in rows:
