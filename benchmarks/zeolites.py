@@ -119,8 +119,8 @@ def _record_control(arguments: argparse.Namespace) -> None:
         value=len(good) / len(rows),
         unit="fraction",
         protocol=(
-            f"{len(rows)} random starts: uniform coordinates in random cells of the training cells' sizes and densities, "
-            "settled, bonds assigned and relaxed as generated samples are, once more from a 0.3 A shake where that "
+            f"{len(rows)} random starts: uniform coordinates in random cells of the training cells' sizes and "
+            "densities, settled, bonds assigned and relaxed as generated samples are, once more from a 0.3 A shake where that "
             f"failed. Counted: {TESTS}"
         ),
         data_sha256=None,
