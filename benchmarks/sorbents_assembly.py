@@ -5,7 +5,7 @@ the beads carry?
 
 Valid frameworks of the `template` proposer are reduced to beads. The beads are assembled again, first as they are,
 then with Gaussian noise on every position and a random strain of the cell, which is what a generator leaves. Records
-D1r-D1x and D6c. Two seconds of one core a framework.
+D1r-D1v and D6c. Two seconds of one core a framework.
 """
 
 import argparse

@@ -6,7 +6,6 @@ nothing overlaps (`settling.py`). Where that fails, the same net is tried from t
 (`even.py`), and then the next best ways to link the beads. Deterministic: no random number is drawn.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,32 +61,38 @@ def assemble_beads(beads: Beads, joined: np.ndarray | None = None) -> BeadFramew
         InputError: a bead names a block the library does not have.
     """
     _check(beads)
-    built: BeadFramework | None = None
-    reason: AssemblyError | None = None
-    for placed, links, note in _starts(beads, joined):
+    built: list[BeadFramework] = []
+    reasons: list[AssemblyError] = []
+    for graph in (joined, None) if joined is not None else (None,):
         try:
-            found = _built(placed, links, note)
+            starts = _starts(beads, graph)
         except AssemblyError as error:
-            reason = reason or error
+            reasons.append(error)
             continue
-        if found.fault is None:
-            return found
-        built = built or found
-    if built is not None:
-        return built
-    assert reason is not None
-    raise reason
+        for placed, links, note in starts:
+            try:
+                found = _built(placed, links, note)
+            except AssemblyError as error:
+                reasons.append(error)
+                continue
+            if found.fault is None:
+                return found
+            built.append(found)
+    if built:
+        return built[0]
+    raise reasons[0]
 
 
-def _starts(beads: Beads, joined: np.ndarray | None) -> Iterator[tuple[Beads, Links, str | None]]:
+def _starts(beads: Beads, joined: np.ndarray | None) -> list[tuple[Beads, Links, str | None]]:
     """Beads, how they are linked and what was changed: those that follow what was generated most closely first."""
     options = connections(beads, LINKINGS, joined)
-    yield beads, options[0], None
+    starts: list[tuple[Beads, Links, str | None]] = [(beads, options[0], None)]
     even = even_beads(beads, options[0])
     if even is not None:
-        yield even, options[0], "placed evenly on its net: as generated, its blocks do not fit"
+        starts.append((even, options[0], "placed evenly on its net: as generated, its blocks do not fit"))
     for rank, links in enumerate(options[1:], 2):
-        yield beads, links, f"linked in the way ranked {rank}: in those before, its blocks do not fit"
+        starts.append((beads, links, f"linked in the way ranked {rank}: in those before, its blocks do not fit"))
+    return starts
 
 
 def _built(beads: Beads, links: Links, note: str | None) -> BeadFramework:
