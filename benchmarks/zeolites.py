@@ -120,8 +120,8 @@ def _record_control(arguments: argparse.Namespace) -> None:
         unit="fraction",
         protocol=(
             f"{len(rows)} random starts: uniform coordinates in random cells of the training cells' sizes and "
-            "densities, settled, bonds assigned and relaxed as generated samples are, once more from a 0.3 A shake where that "
-            f"failed. Counted: {TESTS}"
+            "densities, settled, bonds assigned and relaxed as generated samples are, once more from a 0.3 A shake "
+            f"where that failed. Counted: {TESTS}"
         ),
         data_sha256=None,
         seed=SEED,
