@@ -47,7 +47,8 @@ def connections(beads: Beads, limit: int, joined: np.ndarray | None = None) -> l
     """The best ways to link the beads, at most `limit`, best first.
 
     Args:
-        joined: [n, n] how often two beads are to be linked, in whichever cells, where that is known.
+        joined: [n, n] how often two beads were meant to be linked, in whichever cells, where that is known; tried first,
+            given up where the positions do not allow it.
 
     Raises:
         AssemblyError: ends and connection points do not add up, no choice satisfies every degree, or every
@@ -68,6 +69,8 @@ def connections(beads: Beads, limit: int, joined: np.ndarray | None = None) -> l
         if found:
             return found
         reason = fault or reason
+    if joined is not None:
+        return connections(beads, limit)
     raise AssemblyError(reason or "no choice of ends gives every node as many edges as its block has connection points")
 
 
