@@ -47,8 +47,8 @@ def connections(beads: Beads, limit: int, joined: np.ndarray | None = None) -> l
     """The best ways to link the beads, at most `limit`, best first.
 
     Args:
-        joined: [n, n] how often two beads were meant to be linked, in whichever cells, where that is known; tried first,
-            given up where the positions do not allow it.
+        joined: [n, n] how often two beads were meant to be linked, in whichever cells, where that is known; given
+            up where the positions do not allow it.
 
     Raises:
         AssemblyError: ends and connection points do not add up, no choice satisfies every degree, or every
