@@ -71,7 +71,7 @@ def label(atoms: Atoms) -> Atoms:
     sixth = (SIGMA / lengths) ** 6
     energy = energy + (4 * EPSILON * (sixth.square() - sixth) * polynomial_cutoff(lengths / REACH)).sum()
     forces = -torch.autograd.grad(energy, batch.positions)[0]
-    atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces.numpy())
+    atoms.calc = SinglePointCalculator(atoms, energy=energy.item(), forces=forces.numpy())
     return atoms
 
 
