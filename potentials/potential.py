@@ -79,6 +79,12 @@ def _sorbus_crystals(**options: Any) -> Potential:
     return load_checkpoint(Path(__file__).parent / "weights" / "crystals", **options)
 
 
+def _exported(**options: Any) -> Potential:
+    from potentials.exported_potential import load_exported
+
+    return load_exported(**options)
+
+
 def _ensemble(*, members: Sequence[PotentialChoice], **options: Any) -> Potential:
     from potentials.ensemble import EnsemblePotential
 
@@ -91,6 +97,7 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "chgnet-fast": _chgnet_fast,  # the same function 3-4 times faster: for relaxation and dynamics
     "emt": _effective_medium,  # fcc metals, for teaching and tests
     "ensemble": _ensemble,  # several trained alike, with their disagreement as uncertainty
+    "exported": _exported,  # a folder of `sorbus export potential`: runs the code in it
     "external": _external,  # MACE, SevenNet, ... in an interpreter of their own
     "sorbus-crystals": _sorbus_crystals,  # distilled from chgnet-fast, several times faster: first stages, triage
     "lj": _lennard_jones,  # for teaching and tests
@@ -101,7 +108,8 @@ def load_potential(name_or_path: PotentialChoice | Path, **options: Any) -> Pote
     """A potential by its short name (`chgnet`, `chgnet-fast`, `emt`, `lj`, `external`) or from a checkpoint folder.
 
     Options go to the potential, e.g. `load_potential("chgnet", version="r2scan")`,
-    `load_potential("lj", epsilon=0.0103, sigma=3.4)`. A configuration may give name and options as one mapping:
+    `load_potential("lj", epsilon=0.0103, sigma=3.4)`; `compile=True` runs a checkpoint through `torch.compile`, which
+    takes minutes at the first call. A configuration may give name and options as one mapping:
     `{"name": "external", "python": "envs/mace/bin/python", "model": "mace", "weights": "mace.model"}`.
 
     Raises:
@@ -122,6 +130,10 @@ def load_potential(name_or_path: PotentialChoice | Path, **options: Any) -> Pote
         if path.exists():
             from potentials.checkpoint import load_checkpoint
 
+            if options.pop("compile", False):
+                from potentials.export_potential import compiled_potential
+
+                return compiled_potential(load_checkpoint(path, **options))
             return load_checkpoint(path, **options)
     except TypeError as error:
         if "required keyword-only argument" in str(error):

@@ -1,4 +1,4 @@
-"""`sorbus export`: take candidates and their numbers out of a run, for other programs."""
+"""`sorbus export`: take candidates out of a run, or a trained potential out of Sorbus, for other programs."""
 
 import argparse
 
@@ -10,24 +10,59 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verb_parser(
         verbs,
         "export",
-        "Export a run as CSV, extended XYZ, JSON (OPTIMADE field names) or a folder of CIFs.",
+        "Export a run as CSV, extended XYZ, JSON (OPTIMADE field names) or CIFs; or a potential as a program.",
         [
             "sorbus export runs/co2_flue_gas candidates.extxyz",
             "sorbus export runs/co2_flue_gas all.csv --all",
             "sorbus export runs/co2_flue_gas cifs/",
+            "sorbus export potential runs/potential exported/",
         ],
     )
-    parser.add_argument("folder", help="a run folder with store.sqlite")
-    parser.add_argument("target", help="file ending in .csv, .json, .extxyz, or a folder for CIFs")
+    parser.add_argument(
+        "what",
+        nargs="+",
+        metavar="[potential] FOLDER TARGET",
+        help="a run folder and a file ending in .csv, .json, .extxyz or a folder for CIFs; "
+        "or the word potential, a checkpoint folder, and the folder to write",
+    )
     parser.add_argument("--all", action="store_true", help="also candidates that left the funnel")
+    parser.add_argument("--precision", choices=["float32", "float64"], help="of an exported potential")
+    parser.add_argument("--device", default="cpu", help="where an exported potential will run (default cpu)")
+    parser.add_argument("--no-compile", action="store_true", help="of a potential write the portable graph only")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the file and say how many rows it holds."""
+    """Write the file or folder and say what it holds."""
+    from potentials.errors import InputError
+
+    match arguments.what:
+        case ["potential", checkpoint, target]:
+            return _export_potential(arguments, checkpoint, target)
+        case [folder, target]:
+            return _export_run(arguments, folder, target)
+    given = " ".join(arguments.what)
+    raise InputError(f"cannot export {given!r}: write FOLDER TARGET, or potential FOLDER TARGET")
+
+
+def _export_run(arguments: argparse.Namespace, folder: str, target: str) -> int:
     from screening.discovery import read_snapshot
     from screening.export_formats import export_snapshot
 
-    count, path = export_snapshot(read_snapshot(arguments.folder), arguments.target, everything=arguments.all)
+    count, path = export_snapshot(read_snapshot(folder), target, everything=arguments.all)
     print(f"{count} candidates in {path}")
+    return 0
+
+
+def _export_potential(arguments: argparse.Namespace, checkpoint: str, target: str) -> int:
+    from potentials.export_potential import export_potential
+
+    compiled = not arguments.no_compile
+    if compiled:
+        print("compiling, which takes minutes")
+    folder = export_potential(
+        checkpoint, target, precision=arguments.precision, device=arguments.device, compile=compiled
+    )
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in (".pt2", ".json"))
+    print(f"{', '.join(names)} in {folder}")
     return 0
