@@ -12,6 +12,7 @@ from gen.sorbents.joints import Joint, cross_matrices
 CONTACT = 0.9  # Å beyond the sum of covalent radii: C...C 2.42, C...H 1.97, H...H 1.52
 PUSH = 0.5  # weight of an Å of overlap, against 1 for an Å of open joint
 ANGLE_PUSH = 1.0  # the same of atoms two bonds apart
+STRAIGHT_PUSH = 2.0  # and where the end atom has one other bond, as a triple bond's
 ANGLE = 1.45  # times the sum of covalent radii, for atoms two bonds apart across a joint: 1.6 to 1.7 of it at 120°
 BEND = np.radians(20)  # by which the angle at an end atom with one other bond may be below the library's
 FARTHEST = 1.2  # Å beyond the sum of covalent radii, that atoms two bonds apart are pushed to at most
@@ -31,11 +32,12 @@ class Clashes:
         self.owner = np.concatenate([np.full(len(body.numbers), k) for k, body in enumerate(bodies)])
         self.radii = covalent_radii[np.concatenate([body.numbers for body in bodies])]
         count = len(self.owner)
-        bonded, angled, distances = _bonded(bodies, joints)
+        bonded, angled, distances, pushes = _bonded(bodies, joints)
         self.bonded = _codes(*_both_ways(bonded), count)
         codes = _codes(*_both_ways(angled), count)
         order = np.argsort(codes, kind="stable")
         self.angled, self.angle_distances = codes[order], np.tile(distances, 2)[order]  # Å
+        self.angle_pushes = np.tile(pushes, 2)[order]
         self.pairs = np.zeros((0, 2), int)
         self.images = np.zeros((0, 3))
         self.wanted = np.zeros(0)  # Å, of each pair
@@ -62,7 +64,7 @@ class Clashes:
             place = np.minimum(np.searchsorted(self.angled, codes), len(self.angled) - 1)
             angled = self.angled[place] == codes
             wanted[angled] = np.minimum(self.angle_distances[place], total + FARTHEST)[angled]
-            weight[angled] = ANGLE_PUSH
+            weight[angled] = self.angle_pushes[place[angled]]
         keep = ~np.isin(codes, self.bonded)
         self.pairs, self.images = np.stack([i, j], axis=1)[keep], images[keep].astype(float)
         self.wanted, self.weight = wanted[keep], weight[keep]
@@ -105,12 +107,12 @@ def largest_overlap(bodies: Sequence[Body], cell: np.ndarray, joints: Sequence[J
 
 def _bonded(
     bodies: Sequence[Body], joints: Sequence[Joint]
-) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], list[float]]:
-    """Atoms (i, j, image of j) that a joint bonds, those that it puts two bonds apart, and the least distance (Å) of
-    the latter.
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], list[float], list[float]]:
+    """Atoms (i, j, image of j) that a joint bonds, those that it puts two bonds apart, and of the latter the least
+    distance (Å) and the weight of an Å less.
     """
     first = np.concatenate([[0], np.cumsum([len(body.numbers) for body in bodies])]).tolist()
-    bonded, angled, distances = [], [], []
+    bonded, angled, distances, pushes = [], [], [], []
     for joint in joints:
         image = joint.image.astype(int).tolist()
         ends = list(zip(joint.bodies, joint.points, strict=True))
@@ -130,7 +132,8 @@ def _bonded(
                 if len(around) == 1:
                     least = max(least, _least_distance(body.atoms[x] - body.atoms[anchor], arms[side], length))
                 distances.append(least)
-    return bonded, angled, distances
+                pushes.append(STRAIGHT_PUSH if len(around) == 1 else ANGLE_PUSH)
+    return bonded, angled, distances, pushes
 
 
 def _least_distance(bond: np.ndarray, arm: np.ndarray, length: float) -> float:
