@@ -47,6 +47,7 @@ class SorbentSampling(SamplingConfig):
     """How the reverse process of beads runs; species are blocks here."""
 
     steps: int = Field(default=25, ge=1)  # predictor steps of cell and positions
+    hold_positions: bool = True  # of a net asked for by name, as in its most symmetric form; False: its graph alone
     draw_net: bool = True  # draw the net's graph before the blocks; False leaves it to what the positions make
     draws: int = Field(default=40, ge=1)  # sets of blocks drawn for one attempt before it is given up
 
@@ -267,7 +268,7 @@ def _denoise(
     known = task.known
     if known is not None and known.frac is not None and known.lattice is not None and _is_whole(known, count):
         return [_beads(model, blocks, known.frac, known.lattice) for blocks in sets]
-    if sets[0].net is not None:
+    if sets[0].net is not None and config.hold_positions:
         nothing = torch.zeros(0, dtype=torch.long)
         known = Known(nothing, sets[0].net.frac, None, basis=np.eye(3), cell=np.eye(3))
     seeds = []
