@@ -4,7 +4,8 @@
 
 Beads are drawn once and kept under runs/benchmarks/sorbents; both versions get the same. CHECKOUT is
 a folder with an earlier version (`git worktree add CHECKOUT 18e7ba0`). Records D1w (share valid), D1m (how far
-assembly moves the beads) and D6d (valid frameworks a second of assembly).
+assembly moves the beads), D1n (share valid of the same blocks and cells with positions drawn at random: what the
+assembly can do without the model's geometry) and D6d (valid frameworks a second of assembly).
 """
 
 import argparse
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", default="sorbents", help="shipped weights by name, or a folder")
     parser.add_argument("--before", type=Path, help="folder of an earlier version")
+    parser.add_argument("--control", type=int, default=30, help="of the sets, those also given random positions")
     parser.add_argument("--no-record", action="store_true", help="print only")
     arguments = parser.parse_args()
 
@@ -52,6 +54,12 @@ def main() -> None:
         f"beads end {np.median(shifts):.2f} Å (median of root mean squares; 90th percentile "
         f"{np.percentile(shifts, 90):.2f}) from where they were drawn, the volume changes by "
         f"{100 * np.median(np.abs(volumes)):.1f} % ({100 * np.percentile(np.abs(volumes), 90):.1f})"
+    )
+    control = judged(assembled(scattered(beads, arguments.control), ROOT))
+    far, _ = moves(rows, control["results"])
+    print(
+        f"random positions: {control['valid']:.1f} % valid of {arguments.control}, beads end {np.median(far):.2f} Å from "
+        f"those the model drew; not valid: {control['why']}"
     )
     print(f"{moved}; {seconds_drawn:.3f} s a set of beads; ways taken: {now['ways']}")
     if arguments.no_record:
@@ -83,6 +91,28 @@ def main() -> None:
         note=note + moved,
         **common,
     )
+    record(
+        id="D1n",
+        value=round(control["valid"], 2),
+        unit="% of sets with positions drawn at random become valid frameworks",
+        protocol=f"the first {arguments.control} sets: blocks, graph and cell as drawn, positions uniform; {CHECKED}",
+        note=f"{note}beads end {np.median(far):.2f} Å (median) from those the model drew; not valid: {control['why']}",
+        peer="positions of the model",
+        peer_value=round(now["valid"], 2),
+        **common,
+    )
+
+
+def scattered(beads: Path, count: int) -> Path:
+    """The first sets of a file with other positions: uniform in the cell, the same whenever they are drawn."""
+    path = beads.with_name(f"{beads.stem}_scattered.jsonl")
+    lines = []
+    for line in beads.read_text().splitlines()[:count]:
+        row = json.loads(line)
+        row["frac"] = np.random.default_rng(row["index"]).random((len(row["blocks"]), 3)).tolist()
+        lines.append(json.dumps(row))
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def drawn(count: int, seed: int, checkpoint: str) -> tuple[Path, float]:

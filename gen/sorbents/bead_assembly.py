@@ -32,6 +32,8 @@ SHUT = 0.1  # Å; joints closer than this are closed
 TRIALS = 3  # orientations of a block that are tried where a joint at it stays open
 LINKINGS = 3  # ways to link the beads that are tried
 ROUNDS = 8  # of closing joints: a generated cell may be some per cent off
+GAIN = 0.97  # of the gap before, above which a further round is not worth it
+HOPELESS = 1.5  # Å; joints that stay further open without clashes do not close with them either
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,14 @@ def _closed(beads: Beads, links: Links, turns: _Turns, chosen: dict[int, int]) -
     """Blocks turned as chosen, their joints shut as far as they will."""
     bodies, joints = _placed(beads, links, turns, chosen)
     cell = beads.lattice
+    last = np.inf
     for _ in range(ROUNDS):  # each is restrained to where the one before ended
         bodies, cell, gap = close_joints(bodies, cell, joints)
-        if gap < SHUT:
+        if gap < SHUT or gap > GAIN * last:
             break
+        last = gap
+    if gap > HOPELESS:
+        return _Closed(bodies, list(turns), cell, joints, joint_gaps(bodies, cell, joints), dict(chosen))
     bodies = turn_linkers(bodies, [k for k, body in enumerate(bodies) if len(body.points) == EDGE], cell)
     bodies, cell, _ = settle(bodies, cell, joints)
     return _Closed(bodies, list(turns), cell, joints, joint_gaps(bodies, cell, joints), dict(chosen))

@@ -45,11 +45,11 @@ def choices(candidates: Candidates, degrees: np.ndarray) -> Iterator[tuple[float
     loops = nodes[:, 0] == nodes[:, 1]
     every = np.arange(len(first))
     counter = 0
-    heap: list[tuple[float, int, tuple[int, ...]]] = [(-np.inf, 0, ())]
+    heap: list[_Partial] = [(-np.inf, 0, 0, ())]
     for _ in range(EXPANSIONS):
         if not heap:
             return
-        bound, _, taken = heapq.heappop(heap)
+        bound, _, _, taken = heapq.heappop(heap)
         chosen = np.array(taken, int)
         if len(taken) == len(first):
             yield bound, chosen[np.argsort(edge[chosen])]
@@ -65,7 +65,7 @@ def choices(candidates: Candidates, degrees: np.ndarray) -> Iterator[tuple[float
             continue
         if now > bound + 1e-9 and heap and now > heap[0][0]:
             counter += 1
-            heapq.heappush(heap, (now, counter, taken))
+            heapq.heappush(heap, _partial(now, counter, taken))
             continue
         # the edge that has least choice near its best is settled first
         near = np.add.reduceat(free < least[edge] + 2.0, first)[open_edges]
@@ -74,7 +74,15 @@ def choices(candidates: Candidates, degrees: np.ndarray) -> Iterator[tuple[float
         for index in range(first[branch], last[branch]):
             if allowed[index]:
                 counter += 1
-                heapq.heappush(heap, (rest + float(reduced[index]), counter, (*taken, index)))
+                heapq.heappush(heap, _partial(rest + float(reduced[index]), counter, (*taken, index)))
+
+
+# bound, less the number of edges settled, a running number, candidates taken: of equals the fullest goes first
+_Partial = tuple[float, int, int, tuple[int, ...]]
+
+
+def _partial(bound: float, counter: int, taken: tuple[int, ...]) -> _Partial:
+    return round(bound, 9), -len(taken), counter, taken
 
 
 def _prices(candidates: Candidates, degrees: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -165,7 +165,7 @@ def checkpoint(tmp_path_factory):
     return write_bead_model(tmp_path_factory.mktemp("weights") / "sorbents", random_model(), {"command": "test"})
 
 
-def test_front_door(checkpoint, caplog):
+def test_front_door(checkpoint, caplog, monkeypatch):
     generator = Generator.from_pretrained(checkpoint)
     assert isinstance(generator, SorbentGenerator)
     assert [spec.name for spec in generator.properties] == ["void_fraction", "density_g_cm3"]
@@ -173,9 +173,19 @@ def test_front_door(checkpoint, caplog):
     assert all(structure.properties["blocks"]["N16"] == 1 for structure in structures)
     assert [s.properties["index"] for s in generator.sample(1, seed=3, fixed=Fixed(MOF5), start=5)] == [5]
     assert generator.generate(0) == []
-    made = generator.sample(6, seed=0, steps=3)  # little of what random weights make can be assembled
-    assert len(made) < 6
-    assert f"{6 - len(made)} of 6 frameworks could not be built" in caplog.text
+    real = generation.assemble_beads
+
+    def one_refused(beads, joined):
+        if not refused:
+            refused.append(beads)
+            raise AssemblyError("refused by the test")
+        return real(beads, joined)
+
+    refused = []
+    monkeypatch.setattr(generation, "assemble_beads", one_refused)
+    made = generator.sample(4, seed=0, steps=3)
+    assert len(made) < 4
+    assert f"{4 - len(made)} of 4 frameworks could not be built" in caplog.text
     for options, words in (
         ({"n": -1}, "negative"),
         ({"n": 1, "stepz": 3}, "did you mean 'steps'"),
