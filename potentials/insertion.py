@@ -17,6 +17,7 @@ from torch import Tensor
 
 from potentials.density import edge_layout
 from potentials.energies import batch_energies
+from potentials.errors import InputError
 from potentials.network import Interaction
 from potentials.network_potential import EnergyModel, NetworkPotential
 
@@ -67,8 +68,13 @@ def host_state(potential: NetworkPotential, numbers: np.ndarray, positions: np.n
         cell: rows are lattice vectors, Å.
 
     Raises:
-        InputError: an element the network never saw.
+        InputError: an element the network never saw, or a potential that is not `local`.
     """
+    if not potential.local:
+        raise InputError(
+            f"{potential.name} has long-range charges or an architecture without layers of densities: insertions need "
+            "the whole box, evaluate host and molecule together"
+        )
     model = potential.model
     network, cutoff = model.network, model.config.cutoff
     finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)

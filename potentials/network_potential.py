@@ -50,7 +50,7 @@ class EnergyModel(nn.Module):
         self.elements = tuple(sorted(reference_energies))
         with _default_dtype(dtype):
             architecture = PlainNetwork if config.architecture == "plain" else EquivariantNetwork
-            self.network = architecture(config, len(self.elements))
+            self.network: EquivariantNetwork | PlainNetwork = architecture(config, len(self.elements))
             self.factors = nn.Parameter(torch.ones(len(self.elements)))
             self.repulsion = ZBLRepulsion(self.elements, config.cutoff) if zbl else None
             width = config.channels if config.architecture == "plain" else config.carried[0]
@@ -175,6 +175,8 @@ class NetworkPotential:
         self.elements = frozenset(self.model.elements)
         # long-range charges feel each other at any distance
         self.cutoff: float | None = self.model.config.cutoff if self.model.long_range is None else None
+        # what a moved atom changes ends with the layers' reach, and the layers are those of `potentials.network`
+        self.local = self.model.long_range is None and self.model.config.architecture == "density"
         self._verlet = VerletList(self.model.config.cutoff, self.skin) if self.skin > 0 else None
 
     def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:

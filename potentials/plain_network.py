@@ -35,7 +35,7 @@ class PlainNetwork(nn.Module):
         self.config = config
         self.embedding = nn.Parameter(torch.randn(n_species, config.channels))
         self.basis = BesselBasis(config.cutoff, config.radial_functions)
-        self.directions = spherical_harmonics(config.lmax)
+        self.harmonics = spherical_harmonics(config.lmax)
         self.layers = nn.ModuleList(PlainInteraction(config) for _ in range(config.layers))
 
     def forward(
@@ -59,12 +59,18 @@ class PlainNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         layout = edge_layout(centre, neighbour, len(species))
         slot_vectors = layout.spread(vectors, vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff]))
+        return self.on_slots(species, layout, slot_vectors, calibrate=calibrate)
+
+    def on_slots(
+        self, species: Tensor, layout: EdgeLayout, slot_vectors: Tensor, *, calibrate: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Atomic energies [N] and last features [N, channels] of edges laid out in slots; as the equivariant one's."""
         basis = self.basis(torch.linalg.vector_norm(slot_vectors, dim=1))  # [S, functions]
-        directions = self.directions(slot_vectors)  # [S, M]
+        harmonics = self.harmonics(slot_vectors)  # [S, M]
         features = self.embedding[species[layout.order]]  # [N, C]
-        energies = vectors.new_zeros(len(species))
+        energies = slot_vectors.new_zeros(species.shape[0])
         for layer in self.layers:
-            features, contribution = layer(features, basis, directions, layout, calibrate)
+            features, contribution = layer(features, basis, harmonics, layout, calibrate)
             energies = energies + contribution
         return energies[layout.inverse], features[layout.inverse]
 
@@ -90,11 +96,11 @@ class PlainInteraction(nn.Module):
         self.scale: Tensor
 
     def forward(
-        self, features: Tensor, basis: Tensor, directions: Tensor, layout: EdgeLayout, calibrate: bool = False
+        self, features: Tensor, basis: Tensor, harmonics: Tensor, layout: EdgeLayout, calibrate: bool = False
     ) -> tuple[Tensor, Tensor]:
         """New features [N, C] and atomic energies [N]."""
         sent = (features @ self.send).index_select(0, layout.sender)  # [S, C]
-        density = project(directions, self.radial(basis) * sent, layout.blocks).flatten(1)  # [N, M C]
+        density = project(harmonics, self.radial(basis) * sent, layout.blocks).flatten(1)  # [N, M C]
         if calibrate:
             rms = density.detach().square().mean().sqrt()
             self.scale.fill_(float(1 / rms) if rms > 0 else 1.0)

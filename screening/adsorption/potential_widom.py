@@ -154,7 +154,7 @@ def interaction_energy(
         raise InputError("the framework has partially occupied sites: choose one ordered arrangement")
     check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
     _check_elements(potential, [*structure.atomic_numbers, *guest.numbers.tolist()])
-    if isinstance(potential, NetworkPotential):
+    if isinstance(potential, NetworkPotential) and potential.local:
         from potentials.insertion import host_state, insertion_energies
 
         host = host_state(

@@ -14,7 +14,9 @@ from ase.io import write
 from potentials.atom_graph import collate, graph_from_atoms
 from potentials.checkpoint import load_checkpoint, save_checkpoint
 from potentials.config import parse_config
+from potentials.energies import batch_energies
 from potentials.errors import InputError
+from potentials.insertion import host_state
 from potentials.long_range import LongRangeConfig, conserved
 from potentials.neighbours import neighbour_list
 from potentials.network import NetworkConfig
@@ -260,6 +262,15 @@ def test_as_a_potential_and_through_a_checkpoint(tmp_path) -> None:
         torch.testing.assert_close(after[key], before[key])
     description = json.loads((tmp_path / "model.json").read_text())
     assert description["long_range"] == {"smearing": 1.0, "hidden": 8}
+
+
+def test_energies_alone_hold_the_charges_and_insertion_refuses_them() -> None:
+    potential = NetworkPotential(build())
+    batch = collate([graph_from_atoms(atoms) for atoms in systems()])
+    torch.testing.assert_close(batch_energies(potential, batch), potential(batch)["energy"], atol=1e-9, rtol=0)
+    salt = systems()[3]
+    with pytest.raises(InputError, match="insertions need the whole box"):
+        host_state(potential, salt.numbers, salt.positions, salt.cell.array)
 
 
 def test_training_learns_what_the_cutoff_hides(tmp_path) -> None:
