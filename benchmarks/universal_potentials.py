@@ -164,7 +164,7 @@ def main() -> None:
         "SevenNet-0": load_potential("external", python=options.sevenn, model="sevenn", name="sevennet-0"),
     }
     found = run_frames(models, options.minutes)
-    ids = dict(zip(SETS, ("B11", "B12", "B13"), strict=True))
+    ids = dict(zip(SETS, ("B15", "B16", "B17"), strict=True))
     everything = [atoms for answers in found.values() for atoms in answers["frames"]]
     starts = np.cumsum([0] + [len(answers["frames"]) for answers in found.values()])
     shifted = {
@@ -210,7 +210,7 @@ def main() -> None:
     print(relaxations)
     if not options.dry:
         record(
-            id="B14",
+            id="B18",
             value=relaxations["SevenNet-0"]["volume"],
             unit="%",
             protocol=f"median change of volume when {options.crystals} crystals of up to 10 atoms that DFT (PBE, "
