@@ -175,6 +175,7 @@ def start(atoms: Any, potential: Potential | PotentialChoice | Path, *, log: str
             *(f"mass {n + 1} {atomic_masses[atomic_numbers[s]]:.17g}" for n, s in enumerate(symbols)),
             "pair_style zero 1.0 nocoeff",  # gives LAMMPS a cutoff for its atom exchange, and no force
             "pair_coeff * *",
+            "thermo_style custom step temp pe ke etotal press pxx pyy pzz pxy pxz pyz",
         ]
     )
     types = [symbols.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
