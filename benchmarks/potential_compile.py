@@ -1,8 +1,8 @@
 """Eager, exported and compiled, side by side: `python benchmarks/potential_compile.py`.
 
 The default network (random weights; the time does not depend on them), energy, forces and virials of ten 3BPA
-molecules, float32, neighbour lists at hand, one thread, least process time of many calls. Records B5e: the AOTInductor package
-against the eager model; B5f: `torch.compile` against the same; B5g, B5h: what making either costs, CPU seconds.
+molecules, float32, neighbour lists at hand, one thread, least process time of many calls. Records B5e: the AOTInductor
+package against the eager model; B5f: `torch.compile` against the same; B5g, B5h: what making either costs, CPU seconds.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def main() -> None:
     """Measure and record, the cheaper part first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skip-jit", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--folder", help="keep the exported potential here")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -82,7 +83,8 @@ def main() -> None:
         )  # fmt: skip
         record(id=id_cost, value=cost, unit="CPU s", protocol=f"{what}: tracing, compiling, checking", **common)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or scratch
         start = cpu_seconds()
         export_potential(potential, folder)
         cost = cpu_seconds() - start
