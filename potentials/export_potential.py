@@ -60,13 +60,13 @@ def export_potential(
         potential = load_checkpoint(checkpoint, precision=precision, device=device)
     model, folder = potential.model, Path(folder)
     program = export_program(model)
-    program.example_inputs = None  # nothing of the trace's random inputs goes to disk
     files = {}
     with tempfile.TemporaryDirectory() as scratch:
-        torch.export.save(program, f"{scratch}/{PROGRAM}")
-        files[PROGRAM] = _keep(Path(scratch) / PROGRAM, folder)
         if compile:
             files[COMPILED] = _keep(_compile(program, model, Path(scratch) / COMPILED), folder)
+        program.example_inputs = None  # torch would pickle the random inputs of the trace into the archive
+        torch.export.save(program, f"{scratch}/{PROGRAM}")
+        files[PROGRAM] = _keep(Path(scratch) / PROGRAM, folder)
     write_atomic(folder / DESCRIPTION, json.dumps(_describe(potential, files), indent=2, ensure_ascii=False) + "\n")
     return folder
 

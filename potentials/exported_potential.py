@@ -144,6 +144,7 @@ def load_exported(folder: str | Path, *, compiled: bool | None = None, skin: flo
     device = described["device"]
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"{folder} was exported for {device}, which this machine lacks: export again with device cpu")
+    program: Callable[..., Sequence[Tensor]]
     if compiled:
         program = torch._inductor.aoti_load_package(str(folder / name))
     else:
