@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def main() -> None:
                 stream.flush()
 
 
-def _assembled(beads: Beads, options: dict) -> dict:
+def _assembled(beads: Beads, options: dict[str, Any]) -> dict[str, Any]:
     start = time.process_time()
     try:
         built = assemble_beads(beads, **options)
@@ -46,7 +47,7 @@ def _assembled(beads: Beads, options: dict) -> dict:
     except AssemblyError as error:
         return {"seconds": time.process_time() - start, "fault": f"assembly: {error}"}
     seconds = time.process_time() - start
-    result = {"seconds": seconds, "fault": fault, "notes": list(built.notes)}
+    result: dict[str, Any] = {"seconds": seconds, "fault": fault, "notes": list(built.notes)}
     if fault is None:
         structure = built.structure
         result |= {

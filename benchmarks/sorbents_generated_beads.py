@@ -58,7 +58,7 @@ def main() -> None:
     control = judged(assembled(scattered(beads, arguments.control), ROOT))
     far, _ = moves(rows, control["results"])
     print(
-        f"random positions: {control['valid']:.1f} % valid of {arguments.control}, beads end {np.median(far):.2f} Å from "
+        f"random positions: {control['valid']:.1f} % of {arguments.control} valid, {np.median(far):.2f} Å from "
         f"those the model drew; not valid: {control['why']}"
     )
     print(f"{moved}; {seconds_drawn:.3f} s a set of beads; ways taken: {now['ways']}")
@@ -117,7 +117,7 @@ def scattered(beads: Path, count: int) -> Path:
 
 def drawn(count: int, seed: int, checkpoint: str) -> tuple[Path, float]:
     """A file of beads, a line each, and processor seconds a set (0 when it was there)."""
-    path = FOLDER / f"beads_{model_hash(checkpoint)[:10]}_{seed}_{count}.jsonl"
+    path = ROOT / FOLDER / f"beads_{model_hash(checkpoint)[:10]}_{seed}_{count}.jsonl"
     if path.is_file():
         return path, json.loads(path.with_suffix(".seconds").read_text())
     from gen.sorbents.generation import make_task
@@ -204,7 +204,8 @@ def moves(rows: list[dict[str, Any]], results: list[dict[str, Any]]) -> tuple[np
         before, after = np.array(row["frac"]), np.array(result["bead_frac"])
         names, others = np.array(row["blocks"]), np.array(result["blocks"])
         metric = 0.5 * (first @ first.T + second @ second.T)
-        rarest = min(sorted(set(names)), key=lambda name, names=names: int((names == name).sum()))
+        kinds = Counter(row["blocks"])
+        rarest = min(sorted(kinds), key=kinds.__getitem__)
         anchor = before[names == rarest][0]
         shifts.append(
             min(

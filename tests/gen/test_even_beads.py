@@ -36,9 +36,9 @@ def test_even_beads_are_assembled_as_the_clean_ones():
 
 
 def test_nodes_that_fall_together_have_no_even_place():
-    """Two nodes that share all their neighbours: both belong at the mean of those."""
-    beads = Beads(np.eye(3) * 20, np.zeros((5, 3)), ("N16", "N16", "E14", "E14", "E14"), (6, 6, 2, 2, 2))
-    steps = np.eye(3, dtype=int)
-    images = np.array([np.stack([np.zeros(3, int), step]) for step in np.concatenate([steps, -steps])])
-    links = Links(np.array([2, 3, 4, 2, 3, 4]), np.full((6, 2), [0, 1]), images)
+    """Two cubic nets tied by one edge, which nothing keeps from shrinking to a point."""
+    beads = Beads(np.eye(3) * 20, np.zeros((9, 3)), ("N16",) * 2 + ("E14",) * 7, (6,) * 2 + (2,) * 7)
+    steps = [*np.eye(3, dtype=int), *np.eye(3, dtype=int), np.zeros(3, int)]
+    nodes = np.array([(0, 0)] * 3 + [(1, 1)] * 3 + [(0, 1)])
+    links = Links(np.arange(2, 9), nodes, np.array([(np.zeros(3, int), step) for step in steps]))
     assert even_beads(beads, links) is None
