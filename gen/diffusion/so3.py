@@ -17,6 +17,9 @@ f(w) (1 - cos w) / pi on [0, pi]; for small sigma, v is a normal vector of varia
 
 Scores and steps are rotation vectors in the fixed frame: they multiply from the left, so that turning everything
 turns them along.
+
+Measured on the rotations of building blocks, where alignment with their neighbours' directions is better
+(`benchmarks/sorbents_orientation.py`): no generator uses it.
 """
 
 import math

@@ -20,6 +20,7 @@ from gen.sorbents.bead_config import LENGTH, BeadTrainingConfig
 from gen.sorbents.bead_dataset import BeadDataset, Graph, Roles, net_graphs, role_sets
 from gen.sorbents.bead_network import BeadNetwork
 from gen.sorbents.fingerprint import load_fingerprints
+from gen.sorbents.surrogate import Surrogate, read_surrogate
 from potentials.config import parse_config
 from potentials.errors import InputError
 
@@ -47,6 +48,7 @@ class BeadModel:
     graphs: dict[Roles, dict[Graph, int]]  # nets of those frameworks; empty for a network that does not know them
     sha256: str  # of the weights file
     provenance: dict[str, Any]  # command, data hash, seed, wall time, metrics
+    surrogate: Surrogate | None = None  # foretells properties of beads
 
     @property
     def properties(self) -> tuple[PropertySpec, ...]:
@@ -168,5 +170,8 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder} is not a sorbent checkpoint ({reason}): train one, or copy it again") from None
     network.eval().requires_grad_(False).to(torch.device(device))
+    surrogate = read_surrogate(folder)
     provenance = dict(description.get("provenance", {}))
-    return BeadModel(network, process, vocabulary, connections, counts, role_values, graphs, digest, provenance)
+    return BeadModel(
+        network, process, vocabulary, connections, counts, role_values, graphs, digest, provenance, surrogate
+    )

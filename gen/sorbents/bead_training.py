@@ -19,6 +19,7 @@ from gen.sorbents.bead_dataset import BeadDataset, BeadGroup, load_bead_dataset
 from gen.sorbents.bead_model import new_bead_model, read_bead_model, write_bead_model
 from gen.sorbents.bead_network import BeadNetwork, bound
 from gen.sorbents.fingerprint import load_fingerprints
+from gen.sorbents.surrogate import fit_surrogate, write_surrogate
 from potentials.config import dump_yaml
 from potentials.errors import InputError
 from potentials.files import sha256_json, write_atomic
@@ -76,6 +77,9 @@ def train_sorbents(
     else:
         discard_state(folder)
     write_atomic(folder / "config.yaml", dump_yaml(config))
+    surrogate = fit_surrogate(data.train, data.labels)
+    if surrogate is not None:
+        write_surrogate(folder, surrogate)
     per_epoch = updates_per_epoch(sizes, options)
     budget = training_budget(options, per_epoch)
 

@@ -78,6 +78,7 @@ def generate_sorbents(
         "model_sha256": model.sha256,
         "seed": seed,
         "conditions": dict(conditions or {}),
+        **({"surrogate_sha256": model.surrogate.sha256} if model.surrogate and task.conditions.values else {}),
         "sampling": config.model_dump(mode="json"),
     }
     done: dict[int, GeneratedSorbent] = {}
@@ -170,10 +171,30 @@ def _beads(
     batch_size: int,
 ) -> list[tuple[BlockSet, Beads | None]]:
     """One attempt at each index: blocks, and beads where the blocks are good."""
-    sets = draw_blocks(model, [(index, attempt) for index in indices], seed, task, config, batch_size)
+    several = config.candidates if model.surrogate is not None and task.conditions.values else 1
+    keys = [(index, attempt * several + k) for index in indices for k in range(several)]
+    sets = draw_blocks(model, keys, seed, task, config, batch_size)
     good = [blocks for blocks in sets if blocks.fault is None]
-    beads = dict(zip((b.index for b in good), draw_geometry(model, good, seed, task, config, batch_size), strict=True))
-    return [(blocks, beads.get(blocks.index)) for blocks in sets]
+    drawn = zip(good, draw_geometry(model, good, seed, task, config, batch_size), strict=True)
+    beads = {(blocks.index, blocks.attempt): each for blocks, each in drawn}
+    chosen = []
+    for first in range(0, len(sets), several):
+        mine = [(blocks, beads.get((blocks.index, blocks.attempt))) for blocks in sets[first : first + several]]
+        blocks, kept = _promising(mine, model, task)
+        draws = sum(each.draws for each, _ in mine)
+        chosen.append((dataclasses.replace(blocks, attempt=attempt, draws=draws), kept))
+    return chosen
+
+
+def _promising(
+    options: list[tuple[BlockSet, Beads | None]], model: BeadModel, task: BeadTask
+) -> tuple[BlockSet, Beads | None]:
+    """The set of beads whose properties are foretold nearest to those asked for."""
+    sound = [(blocks, beads) for blocks, beads in options if beads is not None]
+    if len(sound) < 2 or model.surrogate is None:
+        return sound[0] if sound else options[0]
+    misfit = model.surrogate.misfit([beads for _, beads in sound], task.conditions.values)
+    return sound[int(misfit.argmin())]
 
 
 def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], draws: int) -> GeneratedSorbent:

@@ -1,8 +1,8 @@
 """Aluminosilicates from a silica framework: aluminium on some tetrahedra, cations in the pores, neutral as a whole.
 
 Loewenstein's rule (Am. Mineral. 1954, 39, 92): no two aluminiums share an oxygen. It is enforced exactly: the
-tetrahedra are drawn by a whole-number programme with random weights, which either keeps the rule or proves that it
-cannot be kept. The framework's atoms stay where they are; relax afterwards (Al-O is 0.13 Å longer than Si-O).
+tetrahedra are drawn by a whole-number programme with random weights, which either keeps the rule or says that it
+cannot. The framework's atoms stay where they are; relax afterwards (Al-O is 0.13 Å longer than Si-O).
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from gen.zeolites.electrostatics import potential_at
 from gen.zeolites.framework import OXYGEN, SILICON, Framework
 from potentials.errors import InputError
 
+Method = Literal["electrostatic", "crystals"]
 ALUMINIUM = 13
 # Formal charge, and the shortest distance to a framework oxygen that is taken, Å: about 0.1 Å below the sum of
 # Shannon's radii (Acta Cryst. A 1976, 32, 751) for six-fold cations and two-fold oxygen.
@@ -38,6 +39,7 @@ Q_SILICON, Q_ALUMINIUM, Q_OXYGEN, Q_BRIDGE = 2.05, 1.75, -1.025, -1.20
 GRID = 0.45  # Å, spacing of the points a cation may take
 TO_TETRAHEDRON = 0.45  # Å a cation keeps farther from Si and Al than from oxygen
 APART = 2.8  # Å between cations at least
+BRANCHES = 3000  # of the search for tetrahedra; a limit of time would make the answer depend on the machine
 SWEEPS = 6  # over the cations, each moved to its best point given the others
 
 
@@ -59,7 +61,7 @@ def decorate(
     aluminium: int | None = None,
     cation: str = "Na",
     seed: int = 0,
-    method: Literal["electrostatic", "crystals"] = "electrostatic",
+    method: Method = "electrostatic",
 ) -> Decorated:
     """Put aluminium and charge-balancing cations into a silica framework.
 
@@ -107,7 +109,9 @@ def decorate(
 def choose_aluminium(framework: Framework, count: int, seed: int) -> np.ndarray:
     """Indices of `count` silicons to replace, sorted, no two of which share an oxygen; a function of the seed.
 
-    Maximises the sum of random weights over all independent sets of that size (branch and bound, HiGHS).
+    Maximises the sum of random weights over all independent sets of that size (branch and bound, HiGHS). Half of the
+    tetrahedra can only alternate with the other half, which is looked up instead: branch and bound would try
+    every set before it gave up.
 
     Raises:
         InputError: there is no such set.
@@ -115,6 +119,8 @@ def choose_aluminium(framework: Framework, count: int, seed: int) -> np.ndarray:
     total = framework.n_silicon
     random = np.random.default_rng(seed)
     pairs = np.unique(np.sort(framework.silicon, axis=1), axis=0)
+    if 2 * count == total:
+        return _alternate(pairs, total, random)
     # a tetrahedron bonded to its own image cannot be aluminium in this cell
     looped = np.zeros(total, dtype=bool)
     looped[pairs[pairs[:, 0] == pairs[:, 1], 0]] = True
@@ -129,13 +135,37 @@ def choose_aluminium(framework: Framework, count: int, seed: int) -> np.ndarray:
             scipy.optimize.LinearConstraint(neighbours.tocsr(), -np.inf, 1),
             scipy.optimize.LinearConstraint(np.ones((1, total)), count, count),
         ],
+        options={"node_limit": BRANCHES},
     )
-    if not solved.success:
-        raise InputError(
-            f"{count} of {total} tetrahedra cannot be aluminium without an Al-O-Al bridge (Loewenstein's rule): "
-            "ask for fewer, or take a supercell"
-        )
+    if solved.x is None:
+        raise _too_many(count, total)
     return np.flatnonzero(solved.x > 0.5)
+
+
+def _alternate(pairs: np.ndarray, total: int, random: np.random.Generator) -> np.ndarray:
+    """Every second tetrahedron of the net with bonds `pairs` [P, 2]; which half, the generator decides."""
+    colour = np.full(total, -1)
+    for start in range(total):
+        if colour[start] >= 0:
+            continue
+        colour[start] = random.integers(2)
+        queue = [start]
+        while queue:
+            here = queue.pop()
+            for neighbour in {*pairs[pairs[:, 0] == here, 1].tolist(), *pairs[pairs[:, 1] == here, 0].tolist()}:
+                if colour[neighbour] < 0:
+                    colour[neighbour] = 1 - colour[here]
+                    queue.append(neighbour)
+    if (colour[pairs[:, 0]] == colour[pairs[:, 1]]).any() or 2 * colour.sum() != total:
+        raise _too_many(total // 2, total)
+    return np.flatnonzero(colour)
+
+
+def _too_many(count: int, total: int) -> InputError:
+    return InputError(
+        f"no way was found to have {count} of {total} tetrahedra aluminium without an Al-O-Al bridge (Loewenstein's "
+        "rule): ask for fewer, or take a supercell"
+    )
 
 
 def loewenstein_fault(structure: Structure) -> str | None:

@@ -1,0 +1,185 @@
+"""What a framework's properties will be, from its beads alone: kernel ridge regression on the training labels.
+
+Assembling a framework and measuring its pores and Henry coefficient costs a second; asking this costs a millisecond. So
+of several sets of beads drawn for a request, the one that promises to meet it is assembled (`generation.py`). Features
+are the cell and the distances between beads in logarithms, and averages of the blocks' fingerprints over nodes, linkers
+and atoms; the kernel is a Gaussian (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25).
+"""
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
+
+from gen.sorbents.bead_config import LENGTH
+from gen.sorbents.bead_dataset import BeadGroup
+from gen.sorbents.beads import EDGE, Beads
+from gen.sorbents.block_rules import Library
+from gen.sorbents.catalog import load_catalog
+from gen.sorbents.fingerprint import load_fingerprints
+from potentials.errors import InputError
+from potentials.files import write_atomic
+
+FILE = "surrogate.safetensors"  # beside the weights
+NEAREST = 8  # distances to other beads that are looked at
+GEOMETRY = 12 + NEAREST  # features that are not averages of fingerprints
+EMPHASIS = 5.0  # their weight in the distance of two frameworks, a fingerprint's entry has 1
+WIDTH = 1.0  # of the kernel: squared, in units of the median squared distance
+RIDGE = 0.05  # noise of a label, squared, in units of its spread
+MOST_ROWS = 2000  # of the fit; rows that carry every label come first
+LEAST_ROWS = 30
+FAR = 99.0  # Å, instead of the distance of a bead to itself
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Predicts labels from beads."""
+
+    names: tuple[str, ...]  # labels
+    mean: np.ndarray  # [F]
+    spread: np.ndarray  # [F]
+    rows: np.ndarray  # [M, F] standardised features of the frameworks fitted to
+    median: float  # of their squared distances
+    weights: np.ndarray  # [M, P]
+    offset: np.ndarray  # [P]
+    scale: np.ndarray  # [P] spread of each label
+    sha256: str = ""  # of the file
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Labels [n, P] of frameworks with features [n, F]."""
+        return _kernel(_standard(features, self.mean, self.spread), self.rows, self.median) @ self.weights + self.offset
+
+    def misfit(self, beads: Sequence[Beads], asked: Mapping[str, float]) -> np.ndarray:
+        """[n] how far frameworks promise to be from what is asked, in spreads of the labels, summed over them.
+
+        Beads that are not finite are infinitely far. Labels that are not known to the fit are passed over.
+        """
+        places = [self.names.index(name) for name in asked if name in self.names]
+        target = np.array([asked[self.names[k]] for k in places])
+        far = np.full(len(beads), np.inf)
+        sound = [k for k, each in enumerate(beads) if np.isfinite(each.lattice).all() and np.isfinite(each.frac).all()]
+        if sound:
+            found = self(np.stack([bead_features(beads[k].blocks, beads[k].frac, beads[k].lattice) for k in sound]))[
+                :, places
+            ]
+            far[sound] = (np.abs(found - target) / self.scale[places]).sum(axis=1)
+        return np.where(np.isnan(far), np.inf, far)
+
+
+def bead_features(blocks: Sequence[str], frac: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """[F] features of one framework.
+
+    Args:
+        blocks: N names of the library.
+        frac: [N, 3].
+        lattice: [3, 3] Å, rows are vectors; short ones, since only the next cells are looked at.
+    """
+    places, counts = _places()
+    table = load_fingerprints()
+    rows = [places[name] for name in blocks]
+    connections = np.array(table.connections)[rows]
+    atoms, sizes, prints = counts[rows], table.sizes[rows], table.table[rows]
+    edges = connections == EDGE
+    nodes = ~edges
+    volume = abs(float(np.linalg.det(lattice)))
+    areas = np.linalg.norm(np.cross(lattice[[1, 2, 0]], lattice[[2, 0, 1]]), axis=1)
+    heights = np.sort(volume / np.maximum(areas, 1e-9))
+    shape = np.log(np.maximum([volume / max(atoms.sum(), 1), volume / len(rows), atoms.sum(), *heights], 1e-6))
+    kinds = [
+        edges.mean(),
+        *(values[part].mean() for part, values in ((nodes, connections), (edges, sizes), (nodes, sizes))),
+    ]
+    longest = [sizes[edges].max(), sizes[nodes].max()]
+    steps = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    apart = np.linalg.norm(((frac[:, None] - frac)[:, :, None] + steps) @ lattice, axis=-1)
+    apart[apart < 1e-6] = FAR
+    nearest = np.log(np.sort(apart.reshape(len(rows), -1), axis=1)[:, :NEAREST]).mean(axis=0)
+    weight = (atoms + 1e-9)[:, None]
+    averages = [prints[nodes].mean(axis=0), (prints * weight).sum(axis=0) / weight.sum(), prints[edges].mean(axis=0)]
+    return np.concatenate([shape, kinds, longest, nearest, *averages])
+
+
+def fit_surrogate(groups: Mapping[int, BeadGroup], names: Sequence[str]) -> Surrogate | None:
+    """Fit all labels at once to the frameworks that carry all of them; None where there are too few.
+
+    Args:
+        groups: training frameworks, their tokens in the order of the fingerprints.
+        names: columns of their `values`.
+    """
+    features, labels = [], []
+    blocks = np.array(load_fingerprints().names)
+    for _, group in sorted(groups.items()):
+        values = group.values.numpy()
+        for k in np.flatnonzero(np.isfinite(values).all(axis=1)):
+            frac, lattice = group.frac[k].double().numpy(), group.lattice[k].double().numpy()
+            features.append(bead_features(blocks[group.tokens[k].numpy()].tolist(), frac, LENGTH * lattice))
+            labels.append(values[k])
+    if len(features) < LEAST_ROWS or not names:
+        return None
+    chosen = np.random.default_rng(0).permutation(len(features))[:MOST_ROWS]
+    x, y = np.stack(features)[chosen], np.stack(labels)[chosen]
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    rows = _standard(x, mean, spread)
+    median = float(np.median(_squared(rows, rows)))
+    scale = y.std(axis=0) + 1e-12
+    matrix = _kernel(rows, rows, median) + RIDGE * np.eye(len(rows))
+    weights = np.linalg.solve(matrix, (y - y.mean(axis=0)) / scale) * scale
+    return Surrogate(tuple(names), mean, spread, rows, median, weights, y.mean(axis=0), scale)
+
+
+def write_surrogate(folder: str | Path, surrogate: Surrogate) -> None:
+    """Write it beside the weights in `folder`."""
+    arrays = {
+        name: np.atleast_1d(getattr(surrogate, name)).astype(np.float32)
+        for name in ("mean", "spread", "median", "weights", "offset", "scale")
+    }
+    arrays["rows"] = surrogate.rows.astype(np.float16)  # features are no better than that
+    write_atomic(Path(folder) / FILE, save(arrays, {"names": " ".join(surrogate.names)}))
+
+
+def read_surrogate(folder: str | Path) -> Surrogate | None:
+    """What `write_surrogate` wrote; None where there is none.
+
+    Raises:
+        InputError: a damaged file.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return None
+    try:
+        payload = path.read_bytes()
+        arrays = {name: array.astype(float) for name, array in load(payload).items()}
+        with safe_open(str(path), framework="numpy") as opened:
+            names = tuple(opened.metadata()["names"].split())
+        median = float(arrays.pop("median")[0])
+        return Surrogate(names=names, median=median, sha256=hashlib.sha256(payload).hexdigest(), **arrays)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is damaged ({reason}): train again, or delete it to go without") from None
+
+
+@functools.cache
+def _places() -> tuple[dict[str, int], np.ndarray]:
+    """Row of each block among the fingerprints, and atoms [T] of each."""
+    table = load_fingerprints()
+    library = Library.of(table.names, table.connections, load_catalog())
+    return {name: row for row, name in enumerate(table.names)}, library.atoms.astype(float)
+
+
+def _standard(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    scaled = (features - mean) / spread
+    scaled[:, :GEOMETRY] *= EMPHASIS
+    return np.asarray(scaled)
+
+
+def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0.0))
+
+
+def _kernel(a: np.ndarray, b: np.ndarray, median: float) -> np.ndarray:
+    return np.asarray(np.exp(-_squared(a, b) / (WIDTH * median)))
