@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import potential_contract
 import pytest
 import torch
 from ase import Atoms
@@ -249,6 +250,13 @@ def test_one_periodic_axis_is_refused_with_its_cure() -> None:
     wire.cell, wire.pbc = [9, 9, 9], (True, False, False)
     with pytest.raises(InputError, match=r"system 1 of the batch is periodic along one axis.*give it vacuum"):
         run(build(), [molecule("H2O"), wire])
+
+
+@pytest.mark.parametrize("check", potential_contract.CHECKS, ids=lambda check: check.__name__)
+def test_contract(check) -> None:
+    """What every potential must do; there is no cutoff for the two checks of it to look at."""
+    _, ethanol, slab, salt = systems()
+    check(NetworkPotential(build()), [salt, slab, ethanol])
 
 
 def test_as_a_potential_and_through_a_checkpoint(tmp_path) -> None:
