@@ -29,7 +29,8 @@ class UptakeSettings(Config):
     desorption_temperature: float = Field(default=363.0, gt=0.0)  # K
     engine: Engine = "auto"  # batched: ours, on energy grids, tens of times faster; auto: ours unless a gas is polar
     error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
-    most_work: float = Field(default=MOST_WORK, ge=1e6)  # distances looked at, 3 ns each, then it stops; batched only
+    # distances between guests looked at a state point, 3 to 10 ns each, after which it stops and says so; batched only
+    most_work: float = Field(default=MOST_WORK, ge=1e6)
     equilibration_cycles: int = Field(default=300, ge=0)  # a cycle is max(20, molecules) moves; raspa only
     production_cycles: int = Field(default=900, ge=10)  # raspa only
 

@@ -54,7 +54,7 @@ class RecipeSettings(Config):
     equilibration_cycles: int = Field(default=300, ge=0)  # of every grand-canonical run; raspa only
     production_cycles: int = Field(default=900, ge=10)  # raspa only
     uptake_error: float = Field(default=0.03, gt=0.0, lt=1.0)  # relative standard error to reach; batched only
-    # distances between guests looked at a state point, 3 ns each, after which it stops and says so; batched only
+    # distances between guests looked at a state point, 3 to 10 ns each, after which it stops and says so; batched only
     uptake_work: float = Field(default=MOST_WORK, ge=1e6)
     heat_capacity: float = Field(default=948.0, gt=0.0)  # J/(kg K) of the framework, for parasitic energies
 

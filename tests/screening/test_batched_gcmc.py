@@ -138,7 +138,7 @@ def test_mixture_at_low_pressure_is_the_sum_of_its_parts():
         assert mixed[gas].uptake == pytest.approx(expected, abs=4.0 * mixed[gas].uptake_std + 0.02 * expected)
 
 
-@pytest.mark.parametrize("candidate", range(4))  # for empty and for crowded pores, both also with cavities sought
+@pytest.mark.parametrize("candidate", range(5))  # for empty and for crowded pores, with cavities, with small ones
 def test_number_of_molecules_is_what_ghosts_predict(candidate):
     # <N> = z V <exp(-dU/kT)> over insertions that are not made: holds only if moves and exchanges are balanced
     host = salt(charge=0.0, truncation="shifted")

@@ -9,14 +9,18 @@ from screening.adsorption.batched.ewald import COULOMB
 from screening.adsorption.batched.host_field import mixed, random_turns
 from screening.adsorption.gases import Gas
 
-REPULSION = 4.0  # kT; where even the best of all orientations costs this, another guest is in the way
+# kT; where even the best of all orientations costs this, another guest is in the way. In a dense fluid a molecule
+# squeezed in against one neighbour is often held by the others, so the larger finds more there.
+REPULSIONS = (6.0, 20.0)
 _ORIENTATIONS = 2000
 _STEP = 0.05  # Å
 _LARGEST = 6.0  # Å
 
 
-def exclusion_distance(first: Gas, second: Gas, temperature: float, rng: np.random.Generator) -> float:
-    """Distance (Å) of two centres below which a pair of molecules costs `REPULSION` kT or more in every orientation.
+def exclusion_distance(
+    first: Gas, second: Gas, temperature: float, repulsion: float, rng: np.random.Generator
+) -> float:
+    """Distance (Å) of two centres below which a pair of molecules costs `repulsion` kT or more in every orientation.
 
     Lennard-Jones (Lorentz-Berthelot) and bare charges, least energy of random orientations.
     """
@@ -36,14 +40,19 @@ def exclusion_distance(first: Gas, second: Gas, temperature: float, rng: np.rand
         power = (sigma / np.maximum(r, 0.3)) ** 6
         energy = (4.0 * epsilon * (power**2 - power) + COULOMB * np.outer(q_a, q_b) / np.maximum(r, 0.3)).sum((1, 2))
         overlaps = (r < 0.5 * sigma).any((1, 2))  # opposite charges atop each other are no bond
-        if np.where(overlaps, np.inf, energy).min() < REPULSION * temperature:
+        if np.where(overlaps, np.inf, energy).min() < repulsion * temperature:
             break
         reached = float(distance)
     return reached
 
 
 def cavity_tables(
-    cell: np.ndarray, voxels: np.ndarray, gases: Sequence[Gas], temperature: float, rng: np.random.Generator
+    cell: np.ndarray,
+    voxels: np.ndarray,
+    gases: Sequence[Gas],
+    temperature: float,
+    repulsion: float,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """The fields of the kernel's `Model` that say which voxels a guest takes.
 
@@ -52,13 +61,14 @@ def cavity_tables(
         voxels: [3] along its edges.
         gases: the components.
         temperature: K.
+        repulsion: kT; see `exclusion_distance`.
         rng: of the orientations tried.
     """
     n = len(gases)
     exclusion = np.zeros((n, n))
     for i in range(n):
         for j in range(i, n):
-            exclusion[i, j] = exclusion[j, i] = exclusion_distance(gases[i], gases[j], temperature, rng)
+            exclusion[i, j] = exclusion[j, i] = exclusion_distance(gases[i], gases[j], temperature, repulsion, rng)
     edges = cell / np.asarray(voxels)[:, None]  # [3, 3] Å, of a voxel
     slack = 0.5 * np.abs(np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]]) @ edges)
     margin = float(np.linalg.norm(slack, axis=1).max())

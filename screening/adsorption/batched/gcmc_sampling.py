@@ -19,7 +19,8 @@ STRIDE = 25  # moves between samples
 _RENEWALS = 10  # times every molecule must have been exchanged with the gas, on average
 _CHUNK = 2000  # samples between looks at the error
 MOST_GUESTS = 4000
-MOST_WORK = 1e10  # of a state point: half a minute of an idle core
+MOST_WORK = 5e9  # of a state point: a minute of an idle core at most
+_MARKED = 0.5  # guests a move whose voxels are marked or cleared, where cavities are kept account of
 _WORTH = 1.5  # times as many insertions must be made for cavities, whose account costs time
 
 
@@ -28,8 +29,8 @@ class IsothermSettings(Config):
 
     error: float = Field(default=0.02, gt=0.0, lt=1.0)  # relative standard error of every uptake to reach
     most_moves: int = Field(default=8_000_000, ge=200_000)  # a pressure, after which it stops regardless
-    # the same in distances between guests looked at, some 3 ns each: a bound on the time of full pores, where moves are
-    # dear, that does not make results depend on the machine
+    # the same in distances between guests looked at, or voxels marked, 3 to 10 ns each: a bound on the time of full
+    # pores, where moves are dear, that does not make results depend on the machine
     most_work: float = Field(default=MOST_WORK, ge=1e6)
     ideal_gas: bool = False  # True: fugacity = pressure
     workers: int = Field(default=1, ge=1)  # threads; results do not depend on it
@@ -180,4 +181,6 @@ def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:
             f"more than {MOST_GUESTS} molecules adsorbed in the simulation box: the pores are larger than the "
             "batched engine takes; choose engine raspa"
         )
+    if model.cavity_share > 0.0:
+        state.work[0] += _CHUNK * STRIDE * _MARKED * float(model.stencil_length.sum(axis=0).mean())
     return samples

@@ -17,7 +17,7 @@ from scipy.special import erf
 
 from potentials.errors import InputError
 from screening.adsorption.batched.blocked_space import blocked_space
-from screening.adsorption.batched.cavities import cavity_tables
+from screening.adsorption.batched.cavities import REPULSIONS, cavity_tables
 from screening.adsorption.batched.energy_grid import energy_grid
 from screening.adsorption.batched.ewald import COULOMB, half_space, reciprocal_cutoff, reciprocal_weights, screening
 from screening.adsorption.batched.gcmc_sampling import STRIDE, IsothermSettings, Sampled, sample
@@ -105,7 +105,7 @@ def _models(
     seed: int,
     blocks: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> tuple[Any, ...]:
-    """The kernel's `Model`, the same with insertions drawn for crowded pores, and both with cavities sought."""
+    """The kernel's `Model`, the same with insertions for crowded pores, then with cavities sought, small ones last."""
     field = host_field(host, gases)
     grid = energy_grid(field, SPACING)
     kinds = len(field.types.labels)
@@ -130,7 +130,11 @@ def _models(
         proposals.append(insertion_proposal(molecule_grid(grid, field.types, gas), np.array([temperature]), rng, space))
     volume = abs(float(np.linalg.det(box)))
     voxels = np.array(proposals[0].shape)
-    around = np.random.default_rng(derive_seed(seed, "isotherm cavities", [gas.name for gas in gases], temperature))
+    around = derive_seed(seed, "isotherm cavities", [gas.name for gas in gases], temperature)
+    tables = [
+        cavity_tables(field.cell, voxels, gases, temperature, each, np.random.default_rng(around))
+        for each in REPULSIONS
+    ]
     model = kernel.Model(
         box=box,
         box_inverse=np.linalg.inv(box),
@@ -147,7 +151,7 @@ def _models(
         **_guest_charges(field, host, gases, box),
         voxels=voxels,
         cavity_share=0.0,
-        **cavity_tables(field.cell, voxels, gases, temperature, around),
+        **tables[0],
         **_insertions(np.array([proposal.probability for proposal in proposals]), volume),
         blocked_centres=np.concatenate([np.zeros((0, 3)), *(space.centres for space in spheres if space)]),
         blocked_squares=np.concatenate([np.zeros(0), *(space.radii**2 for space in spheres if space)]),
@@ -159,7 +163,8 @@ def _models(
     crowded = model._replace(**_insertions(np.array([proposal.crowded for proposal in proposals]), volume))
     if math.prod(voxels * repeats) > _MOST_VOXELS:
         return model, crowded
-    return model, crowded, model._replace(cavity_share=_CAVITY_SHARE), crowded._replace(cavity_share=_CAVITY_SHARE)
+    seeking = [each._replace(cavity_share=_CAVITY_SHARE) for each in (model, crowded)]
+    return model, crowded, *seeking, seeking[1]._replace(**tables[1])
 
 
 def _insertions(probability: np.ndarray, volume: float) -> dict[str, np.ndarray]:
