@@ -36,6 +36,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "sorbus generate model=sorbents --condition net=pcu --condition metals=Zn,Cu",
             "sorbus generate model=sorbents --fix pcu:N16:E14 --fix-what nodes         # redraw the linkers",
             "sorbus generate model=template count=10          # frameworks put together at random",
+            "sorbus generate model=zeolites --decorate si_al=10,cation=Na             # new frameworks, with Al and Na",
+            "sorbus generate model=zeolites --framework FAU --decorate si_al=2.4 count=4",
         ],
     )
     add_config_options(parser)
@@ -61,6 +63,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--start", metavar="FILE", help="structure to start from")
     parser.add_argument("--noise", metavar="LEVEL", help="noise level of the start, above 0 up to 1 (default 0.3)")
     parser.add_argument("--species-noise", metavar="SHARE", help="share of its elements drawn again (default 0)")
+    parser.add_argument("--framework", metavar="NET", help="of zeolites: a known net (sod, FAU) or a silica file")
+    parser.add_argument(
+        "--decorate",
+        metavar="NAME=VALUE,…",
+        help="of zeolites: aluminium and cations; si_al or aluminium, cation, supercell=2x1x1 (docs/zeolites.md)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -108,6 +116,8 @@ def _with_flags(settings: "GenerateSettings", arguments: argparse.Namespace) -> 
         "start": arguments.start,
         "start_noise": _number("--noise", arguments.noise),
         "species_noise": _number("--species-noise", arguments.species_noise),
+        "framework": arguments.framework,
+        "decoration": _decoration(arguments.decorate),
     }
     options |= {name: value for name, value in flags.items() if value is not None}
     values = {**settings.model_dump(), "conditions": conditions, "settings": options}
@@ -130,6 +140,28 @@ def _sites(text: str | None) -> tuple[int, ...] | None:
     if not parts or not all(part.isdecimal() for part in parts):
         raise InputError(f"--fix-sites {text!r} is not a list of site numbers: write it as 0,1,4")
     return tuple(int(part) for part in parts)
+
+
+def _decoration(text: str | None) -> dict[str, Any] | None:
+    """`si_al=10,cation=Na,supercell=2x1x1` as settings; what they may be is checked with the other settings."""
+    import yaml
+
+    if text is None:
+        return None
+    found: dict[str, Any] = {}
+    for part in text.replace(" ", "").split(","):
+        name, equals, value = part.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--decorate {text!r} is not NAME=VALUE,…: write it as si_al=10,cation=Na")
+        repeats = value.split("x")
+        if name == "supercell" and all(repeat.isdecimal() for repeat in repeats):
+            found[name] = [int(repeat) for repeat in repeats]
+        else:
+            try:
+                found[name] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                found[name] = value
+    return found
 
 
 def _report_losses(failures: list[Any]) -> None:
