@@ -72,6 +72,8 @@ def assemble_beads(beads: Beads, joined: np.ndarray | None = None) -> BeadFramew
             reasons.append(error)
             continue
         for placed, links, note in starts:
+            if graph is not joined:
+                note = note or "linked by position alone: on the net that was drawn, its blocks do not fit"
             try:
                 found = _built(placed, links, note)
             except AssemblyError as error:
