@@ -121,6 +121,19 @@ def test_dynamics_in_a_triclinic_cell_follow_ase_and_conserve_energy(lammps, net
     np.testing.assert_allclose(pulls, atoms.get_forces(), atol=1e-5)
 
 
+def test_barostat_and_minimiser_of_lammps_use_our_virial_and_energy(lammps, network: NetworkPotential) -> None:
+    atoms = salt()
+    forces = start(atoms, network)
+    forces.lmp.command("fix move all npt temp 300 300 0.1 tri 0 0 0.05")
+    forces.lmp.command("timestep 0.0005")
+    forces.run(10)
+    assert not np.allclose(box(forces.lmp)[0], atoms.cell.array, atol=1e-4)
+    forces.lmp.command("unfix move")
+    before = np.abs(positions_and_forces(forces, len(atoms))[1]).max()
+    forces.command("minimize 0 1e-4 30 60")
+    assert np.abs(positions_and_forces(forces, len(atoms))[1]).max() < 0.3 * before
+
+
 def test_a_failing_potential_ends_the_run_with_its_reason(lammps, network: NetworkPotential) -> None:
     class Failing:
         name, elements, cutoff, calls = "failing", network.elements, network.cutoff, 0
