@@ -96,7 +96,8 @@ def _draw(panel: plt.Axes, structure: Structure, axis: int, title: str) -> None:
     bonds.sort(key=lambda pair: depth[list(pair)].mean())
     shades = [str(0.85 - 0.6 * depth[list(pair)].mean()) for pair in bonds]
     panel.add_collection(LineCollection([points[list(pair), :2] for pair in bonds], colors=shades, linewidths=1.1))
-    order = np.argsort(depth)
+    lone = ~np.isin(np.arange(len(points)), bonds) & (symbols != "Na")  # cut off at the edge of what is shown
+    order = np.array([k for k in np.argsort(depth) if not lone[k]])
     panel.scatter(
         *points[order, :2].T,
         s=[SIZES[symbol] * (0.35 + 0.65 * depth[k]) for k, symbol in zip(order, symbols[order], strict=True)],
