@@ -8,6 +8,8 @@ reason.
 """
 
 import collections
+import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,7 @@ class SilicaSample:
     misfit: float | None = None  # Å, root mean square of the bonds about 1.61 Å
     strain: float | None = None  # eV per silicon left by the least squares
     moved: float | None = None  # Å, root mean square displacement from the raw sample, beyond what the cell did
+    attempts: int = 1  # drawn until there was a framework
 
 
 def generate_silica(
@@ -60,6 +63,7 @@ def generate_silica(
     config: SamplingConfig | None = None,
     *,
     symmetric: float = SYMMETRIC,
+    attempts: int = 1,
     batch_size: int = 32,
     progress: bool = False,
 ) -> list[SilicaSample]:
@@ -72,10 +76,43 @@ def generate_silica(
         conditions: `num_atoms` or `space_group` where they are wanted; the composition is SiO2.
         config: sampler settings.
         symmetric: share of samples that are generated in a space group, exactly.
+        attempts: samples without a framework are drawn again until so many were drawn; the last one's reason is kept.
 
     Raises:
         InputError: conditions the model cannot meet.
     """
+    done: dict[int, SilicaSample] = {}
+    waiting = list(indices)
+    for attempt in range(attempts):
+        drawn = _generated(
+            model, reference, waiting, _seed_of(seed, attempt), conditions, config, symmetric, batch_size, progress
+        )
+        done |= {sample.index: dataclasses.replace(sample, attempts=attempt + 1) for sample in drawn}
+        waiting = [sample.index for sample in drawn if sample.framework is None]
+        if not waiting:
+            break
+    return [done[index] for index in indices]
+
+
+def _seed_of(seed: int, attempt: int) -> int:
+    """The seed itself, and others for later attempts."""
+    if attempt == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {attempt}".encode()).digest()[:6], "big")
+
+
+def _generated(
+    model: CrystalModel,
+    reference: Reference,
+    indices: Sequence[int],
+    seed: int,
+    conditions: Mapping[str, Any] | None,
+    config: SamplingConfig | None,
+    symmetric: float,
+    batch_size: int,
+    progress: bool,
+) -> list[SilicaSample]:
+    """One attempt at each index."""
     given = {**(conditions or {}), "composition": COMPOSITION}
     asked = {index: _draw(model, reference, seed, index, given, symmetric) for index in indices}
     raw = _raw(model, asked, seed, config, batch_size, resample_invalid=False, progress=progress)

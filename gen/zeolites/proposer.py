@@ -24,6 +24,7 @@ class ZeoliteSettings(SamplingConfig):
     checkpoint: str = "zeolites"  # shipped weights by name, or a checkpoint folder
     conditions: dict[str, Any] = Field(default_factory=dict)  # num_atoms, space_group
     symmetric: float = Field(default=SYMMETRIC, ge=0, le=1)  # share of samples generated in a space group
+    attempts: int = Field(default=5, ge=1)  # samples without a framework are drawn again
     framework: str = ""  # a known net (sod, FAU) or a silica structure's file, taken instead of generated frameworks
     decoration: DecorationConfig | None = None  # aluminium and cations; None: silica
 
@@ -77,6 +78,7 @@ class ZeoliteProposer:
                 self.settings.conditions,
                 self.sampling,
                 symmetric=self.settings.symmetric,
+                attempts=self.settings.attempts,
             ):
                 yield self._decorated(self._silica(sample, seed), seed)
 
@@ -89,6 +91,7 @@ class ZeoliteProposer:
             "conditions": self.settings.conditions,
             "sampling": self.sampling.model_dump(mode="json"),
             "space_group_asked": sample.space_group,
+            "attempts": sample.attempts,
         }
         if sample.framework is None:
             return Proposal(sample.index, None, provenance, failure=sample.fault)

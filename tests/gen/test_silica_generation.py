@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
+from gen.crystals.checkpoint import find_checkpoint, read_model
 from gen.crystals.config import DataConfig
 from gen.crystals.dataset import load_dataset
 from gen.crystals.prepared import read_prepared
+from gen.crystals.reverse_process import SamplingConfig
+from gen.evaluation.reference import read_reference
 from gen.sorbents.beads import held_out
 from gen.zeolites import dataset
 from gen.zeolites.dataset import ZeoliteDataConfig, build_zeolite_table
-from gen.zeolites.generation import bonded_samples
+from gen.zeolites.generation import bonded_samples, generate_silica
 from gen.zeolites.geometry import relax_geometry
 from gen.zeolites.known_nets import coordination_sequences_of, identify, known_nets
 from gen.zeolites.nets import silica_of_net
@@ -59,3 +62,24 @@ def test_table_is_reproducible_and_trains(tmp_path, monkeypatch: pytest.MonkeyPa
     assert sum(len(group) for group in (*loaded.train.values(), *loaded.validation.values())) == sum(
         len(cell.numbers) <= 18 for cell in cells
     )
+
+
+def test_samples_without_a_framework_are_drawn_again() -> None:
+    folder = find_checkpoint("zeolites")
+    model, reference = read_model(folder), read_reference(folder)
+    config = SamplingConfig(steps=8)
+
+    def made(indices, attempts):
+        return generate_silica(model, reference, indices, 3, {"num_atoms": 12}, config, attempts=attempts)
+
+    once, thrice = made(range(6), 1), made(range(6), 3)
+    assert [sample.index for sample in thrice] == list(range(6))
+    for first, last in zip(once, thrice, strict=True):
+        assert (first.framework is not None) == (last.attempts == 1)
+        assert last.framework is not None or last.attempts == 3
+    late = next(sample for sample in thrice if sample.attempts > 1)
+    (alone,) = made([late.index], 3)  # whatever else is drawn again beside it
+    assert (alone.attempts, alone.fault) == (late.attempts, late.fault)
+    assert alone.raw is not None
+    assert late.raw is not None
+    assert np.allclose(alone.raw.frac_coords, late.raw.frac_coords, atol=1e-3)
