@@ -147,7 +147,7 @@ def _record_users(arguments: argparse.Namespace) -> None:
         value=len(good) / len(rows),
         unit="fraction",
         protocol=(
-            f"{len(rows)} proposals as users get them (seed {SEED}, {arguments.steps} steps): those without a framework "
+            f"{len(rows)} proposals as users get them (seed {SEED}, {arguments.steps} steps): failures "
             f"drawn again, at most {ATTEMPTS} in all. Counted: {TESTS}. Target 0.5"
         ),
         data_sha256=json.loads((find_checkpoint(arguments.checkpoint) / "model.json").read_text())["provenance"][
