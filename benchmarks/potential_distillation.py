@@ -12,7 +12,9 @@ import argparse
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,7 +93,13 @@ def held_out_crystals(path: Path, count: int, known: frozenset[int]) -> list[Ato
 def measure_volumes(student: Potential, teacher: Potential, path: Path, count: int, dry: bool) -> None:
     """B9b: share of held-out crystals whose volume, relaxed by the student, is within 3 % of the teacher's."""
     crystals = held_out_crystals(path, count, student.elements)
-    settings = {"fmax": 0.05, "smax": 1e-3, "max_steps": 200, "optimizer": "lbfgs", "max_atoms_per_batch": MAX_ATOMS}
+    settings: dict[str, Any] = {
+        "fmax": 0.05,
+        "smax": 1e-3,
+        "max_steps": 200,
+        "optimizer": "lbfgs",
+        "max_atoms_per_batch": MAX_ATOMS,
+    }
     true, found = relax(crystals, teacher, **settings), relax(crystals, student, **settings)
     pairs = [(a, b) for a, b in zip(true, found, strict=True) if a.failure is None]
     changes = np.array([_volume(b) / _volume(a) - 1 if b.failure is None else np.inf for a, b in pairs])
@@ -134,10 +142,10 @@ def measure_speed(student: Potential, teachers: Sequence[Potential], path: Path,
         if sum(graph.num_nodes for graph in graphs) + len(atoms) <= MAX_ATOMS:
             graphs.append(graph_from(atoms))
     batch = collate(graphs)
-    seconds = {model.name: least_seconds(lambda m=model: m(batch), repeats) for model in (student, *teachers)}
+    seconds = {model.name: least_seconds(partial(model, batch), repeats) for model in (student, *teachers)}
     # a second round, since a neighbour on the machine may have disturbed the first
     for model in (*teachers[::-1], student):
-        seconds[model.name] = min(seconds[model.name], least_seconds(lambda m=model: m(batch), repeats))
+        seconds[model.name] = min(seconds[model.name], least_seconds(partial(model, batch), repeats))
     micro = {name: 1e6 * value / batch.num_nodes for name, value in seconds.items()}
     protocol = (
         f"energy, forces, stress of one batch of {batch.num_graphs} held-out crystals ({batch.num_nodes} atoms), "
@@ -158,7 +166,13 @@ def measure_stages(
 ) -> None:
     """B9e, B9f: seconds and teacher evaluations of relaxations of generated crystals with and without a first stage."""
     structures = [result.structure for result in read_structures(pool) if result.error is None][:count]
-    settings = {"fmax": fmax, "smax": 1e-3, "max_steps": 300, "optimizer": optimizer, "max_atoms_per_batch": MAX_ATOMS}
+    settings: dict[str, Any] = {
+        "fmax": fmax,
+        "smax": 1e-3,
+        "max_steps": 300,
+        "optimizer": optimizer,
+        "max_atoms_per_batch": MAX_ATOMS,
+    }
     runs: dict[str, tuple[list[Relaxed], float, Counted]] = {}
     for name, first in (("alone", None), ("staged", student)):
         counted = Counted(teacher)

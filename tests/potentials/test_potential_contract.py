@@ -63,6 +63,7 @@ POTENTIALS = {
     "chgnet": (lambda folder: load_potential("chgnet-fast", dtype="float64"), salt_and_water),
     "chgnet with skin": (lambda folder: load_potential("chgnet-fast", dtype="float64", skin=0.4), salt_and_water),
     "network": (trained_network, salt_and_water),
+    "shipped": (lambda folder: load_potential("sorbus-crystals", precision="float64"), salt_and_water),
     "lj": (lambda folder: load_potential("lj", cutoff=7.0), argon),
     "emt": (lambda folder: load_potential("emt"), metals),
     # out of a Potential, into ASE, and back
