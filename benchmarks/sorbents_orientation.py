@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="in all; a third of it to assemble")
     parser.add_argument("--steps", type=int, default=25, help="network evaluations of a sample")
     parser.add_argument("--angles-only", action="store_true", help="measure rotations, assemble nothing")
+    parser.add_argument("--no-record", action="store_true", help="print only")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
