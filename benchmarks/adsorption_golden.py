@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import golden_measures
 from benchmarks.adsorption_structures import (
     NotAtHandError,
     caxvii,
@@ -288,11 +289,14 @@ def main() -> None:
         "--record", action="store_true", help="record even at a reduced effort, which the protocol states"
     )
     parser.add_argument("--engine", choices=("raspa", "own"), default="raspa", help="of grand-canonical runs")
+    parser.add_argument("--moves", type=int, help="most moves of a state point of the batched engine")
     parser.add_argument("--summary", action="store_true", help="record row E1 from the figures recorded so far")
     arguments = parser.parse_args()
     if arguments.summary:
         summarise()
         return
+    if arguments.moves:
+        golden_measures.MOST_MOVES = arguments.moves
     for golden in select(arguments.only):
         own = golden.own if arguments.engine == "own" else None
         name = f"{golden.id}o" if own else golden.id
