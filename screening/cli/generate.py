@@ -37,7 +37,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "sorbus generate model=sorbents --fix pcu:N16:E14 --fix-what nodes         # redraw the linkers",
             "sorbus generate model=template count=10          # frameworks put together at random",
             "sorbus generate model=zeolites --decorate si_al=10,cation=Na             # new frameworks, with Al and Na",
-            "sorbus generate model=zeolites --framework FAU --decorate si_al=2.4 count=4",
+            "sorbus generate model=zeolites --framework SOD --decorate si_al=5 count=4",
         ],
     )
     add_config_options(parser)
