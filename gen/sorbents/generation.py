@@ -19,11 +19,13 @@ from gen.sorbents.block_rules import Library
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.conditions import parse_conditions
 from gen.sorbents.inpainting import MIN_HEIGHT, Fixed, Start, contains, fixed_part, start_part
+from gen.sorbents.link_misfit import link_misfit
 from gen.sorbents.sampling import BeadTask, BlockSet, SorbentSampling, draw_blocks, draw_geometry
 from potentials.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+LINK_WEIGHT = 4.0  # spreads of a property that a misfit of links of 1 counts for
 MAX_ATTEMPTS = 5  # when frameworks that cannot be assembled are drawn again
 
 
@@ -171,7 +173,10 @@ def _beads(
     batch_size: int,
 ) -> list[tuple[BlockSet, Beads | None]]:
     """One attempt at each index: blocks, and beads where the blocks are good."""
-    several = config.candidates if model.surrogate is not None and task.conditions.values else 1
+    foretold = model.surrogate is not None and bool(task.conditions.values)
+    several = config.candidates if foretold or _draws_graphs(model, task, config) else 1
+    if not foretold:
+        several = min(several, config.free_candidates)
     keys = [(index, attempt * several + k) for index in indices for k in range(several)]
     sets = draw_blocks(model, keys, seed, task, config, batch_size)
     good = [blocks for blocks in sets if blocks.fault is None]
@@ -189,12 +194,22 @@ def _beads(
 def _promising(
     options: list[tuple[BlockSet, Beads | None]], model: BeadModel, task: BeadTask
 ) -> tuple[BlockSet, Beads | None]:
-    """The set of beads whose properties are foretold nearest to those asked for."""
+    """The set of beads that suits its links best, and whose properties are foretold nearest to those asked for."""
     sound = [(blocks, beads) for blocks, beads in options if beads is not None]
-    if len(sound) < 2 or model.surrogate is None:
+    if len(sound) < 2:
         return sound[0] if sound else options[0]
-    misfit = model.surrogate.misfit([beads for _, beads in sound], task.conditions.values)
+    misfit = np.zeros(len(sound))
+    for place, (blocks, beads) in enumerate(sound):
+        graph = _graph(blocks)
+        misfit[place] = 0.0 if graph is None else LINK_WEIGHT * link_misfit(beads, graph)
+    if model.surrogate is not None and task.conditions.values:
+        misfit += model.surrogate.misfit([beads for _, beads in sound], task.conditions.values)
     return sound[int(misfit.argmin())]
+
+
+def _draws_graphs(model: BeadModel, task: BeadTask, config: SorbentSampling) -> bool:
+    """Whether there will be links to judge positions by."""
+    return bool(task.conditions.nets) or (config.draw_net and bool(model.graphs) and not task.roles)
 
 
 def _finish(blocks: BlockSet, beads: Beads | None, record: Mapping[str, Any], draws: int) -> GeneratedSorbent:

@@ -49,9 +49,9 @@ class SorbentSampling(SamplingConfig):
     steps: int = Field(default=25, ge=1)  # predictor steps of cell and positions
     hold_positions: bool = True  # of a net asked for by name, as in its most symmetric form; False: its graph alone
     draw_net: bool = True  # draw the net's graph before the blocks; False leaves it to what the positions make
-    candidates: int = Field(
-        default=8, ge=1
-    )  # sets of beads of which the one that promises the asked values is assembled
+    # sets of beads of which one is assembled: the one whose links fit and, if values are asked for, that promises them
+    candidates: int = Field(default=16, ge=1)
+    free_candidates: int = Field(default=6, ge=1)  # the same where no value is asked for
     draws: int = Field(default=40, ge=1)  # sets of blocks drawn for one attempt before it is given up
 
 

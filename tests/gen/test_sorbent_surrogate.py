@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from structures.bead_samples import LABELS, cubic_net, random_model, rows
+from structures.bead_samples import LABELS, LINKS, cubic_net, random_model, rows
 
 from gen.sorbents import generation
 from gen.sorbents.bead_dataset import group_rows
-from gen.sorbents.beads import Beads
+from gen.sorbents.beads import Beads, joined_counts
 from gen.sorbents.fingerprint import load_fingerprints
 from gen.sorbents.generation import make_task
+from gen.sorbents.link_misfit import link_misfit
 from gen.sorbents.sampling import SorbentSampling
 from gen.sorbents.surrogate import FILE, bead_features, fit_surrogate, read_surrogate, write_surrogate
 from potentials.errors import InputError
@@ -95,15 +96,30 @@ def test_the_candidate_that_promises_most_is_assembled(surrogate):
     for place, (blocks, beads) in enumerate(drawn(4, 0)):
         options = [each[place] for each in singly if each[place][1] is not None]
         misfit = surrogate.misfit([option for _, option in options], asked)
+        misfit += [generation.LINK_WEIGHT * link_misfit(option, each.joined.numpy()) for each, option in options]
         best, expected = options[int(misfit.argmin())]
         assert (blocks.index, blocks.attempt, blocks.tokens) == (place, 0, best.tokens)
         assert np.allclose(beads.lattice, expected.lattice, atol=1e-2)
         assert blocks.draws == sum(each[place][0].draws for each in singly)
 
 
-def test_without_a_request_one_set_is_drawn(surrogate):
-    model = dataclasses.replace(random_model(), surrogate=surrogate)
-    config = SorbentSampling(steps=3, quench_steps=1)
-    with_it = generation._beads(model, range(2), 0, 1, make_task(model, {}, config), config, 64)
-    without = generation._beads(random_model(), range(2), 0, 1, make_task(model, {}, config), config, 64)
-    assert [blocks.draws for blocks, _ in with_it] == [blocks.draws for blocks, _ in without]
+def test_links_that_fit_have_no_misfit_and_the_best_fit_is_assembled():
+    beads = cubic_net("N16", "E14", 13.0)
+    joined = joined_counts(LINKS["pcu"], 4)
+    sizes = dict(zip(load_fingerprints().names, load_fingerprints().sizes.tolist(), strict=True))
+    right = cubic_net("N16", "E14", 2 * (sizes["N16"] + sizes["E14"]))
+    assert link_misfit(right, joined) == pytest.approx(0, abs=1e-6)
+    assert link_misfit(cubic_net("N16", "E14", 1.2 * right.lattice[0, 0]), joined) == pytest.approx(0.2, abs=1e-3)
+    assert np.isinf(link_misfit(dataclasses.replace(beads, lattice=beads.lattice * np.nan), joined))
+
+    def drawn(candidates: int, attempt: int):
+        config = SorbentSampling(steps=3, quench_steps=1, free_candidates=candidates)
+        return generation._beads(
+            random_model(), range(2), attempt, 1, make_task(random_model(), {}, config), config, 64
+        )
+
+    singly = [drawn(1, attempt) for attempt in range(3)]
+    for place, (blocks, _) in enumerate(drawn(3, 0)):
+        options = [each[place] for each in singly if each[place][1] is not None]
+        best = min(options, key=lambda option: link_misfit(option[1], option[0].joined.numpy()))
+        assert blocks.tokens == best[0].tokens
