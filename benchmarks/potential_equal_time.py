@@ -8,8 +8,8 @@
 
 Make the environments with `python -m venv envs/nequip` and `pip install torch nequip` (mace-torch) there. The protocol
 of the table is `--minutes 180`. Every network gets the same loop (`equal_time_worker.py`); what follows on the command
-line of `train` goes to it. The official test set and the 1200 K frames are read once, after training. Records B2 (300 K,
-beside NequIP), B2a (300 K, beside MACE) and B2b (1200 K, beside NequIP).
+line of `train` goes to it. The official test set and the 1200 K frames are read once, after training. Records B2
+(300 K, beside NequIP), B2a (300 K, beside MACE) and B2b (1200 K, beside NequIP).
 """
 
 import argparse
