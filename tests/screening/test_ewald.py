@@ -145,6 +145,9 @@ def lennard_jones_liquid(kernel, centres: np.ndarray, cell: np.ndarray):
         shift=none, coulomb=none, pair_tail=none, cutoff=10.0, centre_cutoff=10.0, voxels=np.ones(3, dtype=np.int64),
         charge=np.zeros(1), alpha=0.0, waves=np.zeros((0, 3), dtype=np.int64), wave_weights=np.zeros(0), most_wave=0,
         own_energy=np.zeros(1),
+        voxel_volume=1.0, roomy=np.zeros((1, 1), dtype=bool), peak=np.ones(1), cavity_share=0.0, exclusion=none,
+        stencil=np.zeros((0, 3)), steps_to=np.zeros((0, 3), dtype=np.int64),
+        stencil_length=np.zeros((1, 1), dtype=np.int64),
         density=one, alias_share=one, alias=np.zeros((1, 1), dtype=np.int64), blocked_centres=np.zeros((0, 3)),
         blocked_squares=np.zeros(0), blocked_first=np.zeros(2, dtype=np.int64), beta=1.0 / 300.0,
         activity=np.zeros(1), moves=np.ones(5),
@@ -153,6 +156,8 @@ def lennard_jones_liquid(kernel, centres: np.ndarray, cell: np.ndarray):
         centres=np.array(centres), turns=np.zeros((n, 3, 3)), sites=np.zeros((n, 1, 3)),
         component=np.zeros(n, dtype=np.int64), host_energy=np.zeros(n), count=np.array([n]), energy=np.zeros(2),
         factor=np.zeros((0, 2)),
+        taken=np.zeros((1, 1), dtype=np.int16), free=np.ones(1), free_list=np.zeros((1, 1), dtype=np.int32),
+        free_place=np.zeros((1, 1), dtype=np.int32), free_count=np.ones(1, dtype=np.int64), work=np.zeros(1),
         steps=np.ones((1, 2)), tried=np.zeros((1, 5), dtype=np.int64), accepted=np.zeros((1, 5), dtype=np.int64),
         random=np.ones(4, dtype=np.uint64),
     )  # fmt: skip
