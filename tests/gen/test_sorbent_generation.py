@@ -105,13 +105,13 @@ def test_broken_beads_never_reach_the_assembly(monkeypatch):
 
 
 def test_sets_of_blocks_that_never_work_are_counted():
-    config = FEW.model_copy(update={"draws": 2})
+    config = FEW.model_copy(update={"draws": 2, "free_candidates": 3})
     blocks = load_catalog().blocks.values()
     anion = next(block.name for block in blocks if block.connections == 2 and block.charge == -1 and not block.metals)
     (result,) = generate(1, {"nodes": "N16", "linkers": anion}, config=config, resample_invalid=False)
     assert result.raw is None
     assert result.fault.startswith("charged: ligands carry -11 e, so 4 Zn")
-    assert result.draws == 2
+    assert result.draws == 2 * 3  # of each candidate
 
 
 @pytest.mark.parametrize(

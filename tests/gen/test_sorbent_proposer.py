@@ -9,6 +9,7 @@ from gen.proposers import load_proposer
 from gen.sorbents import proposer
 from gen.sorbents.bead_model import write_bead_model
 from gen.sorbents.beads import BeadRow
+from gen.sorbents.catalog import load_catalog
 from gen.sorbents.proposer import SorbentSettings
 from gen.sorbents.template import TemplateSettings
 from potentials.errors import InputError
@@ -58,10 +59,13 @@ def test_provenance_says_what_a_framework_is_made_of(proposals):
 
 
 def test_a_failure_is_a_proposal_with_its_reason(checkpoint):
-    settings = {"checkpoint": checkpoint, "steps": 3, "quench_steps": 1, "resample_invalid": False}
+    blocks = load_catalog().blocks.values()
+    anion = next(block.name for block in blocks if block.connections == 2 and block.charge == -1 and not block.metals)
+    never_neutral = {"nodes": "N16", "linkers": anion}
+    settings = {"checkpoint": checkpoint, "draws": 2, "resample_invalid": False, "conditions": never_neutral}
     (proposal,) = load_proposer("sorbents", settings).propose(range(1), seed=0)
     assert proposal.structure is None
-    assert proposal.failure.startswith("assembly:")
+    assert proposal.failure.startswith("charged:")
     assert proposal.provenance["model_sha256"]
 
 
