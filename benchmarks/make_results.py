@@ -196,6 +196,7 @@ WHAT = {
     "D5a": "Silica: distinct generated nets that are not in the training set (target 20).",
     "D5b": "Silica: energy of new nets above quartz with the universal potential; known zeolites in the note.",
     "D5c": "Silica: generation and assembly, samples per second of one core.",
+    "D5e": "Four-connected silica as users get it: failures drawn again.",
     "D5d": "Silica: random cells and coordinates that the same assembly makes four-connected.",
     "E6a": "Learned charges against DDEC on held-out frameworks; EQeq in the note.",
     "E6b": "Learned charges against DDEC on frameworks with metals never seen.",
