@@ -9,8 +9,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,6 +16,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.potential_speed import smallest_microseconds  # noqa: E402
 from benchmarks.record import record  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
 from potentials.dataset import LabelConfig, read_frames  # noqa: E402
@@ -27,18 +26,6 @@ from potentials.files import data_root, sha256_file  # noqa: E402
 from potentials.neighbours import neighbour_list  # noqa: E402
 from potentials.network import NetworkConfig  # noqa: E402
 from potentials.network_potential import EnergyModel, NetworkPotential  # noqa: E402
-
-REPEATS = 12
-
-
-def least_microseconds(call: Callable[[], object], atoms: int) -> float:
-    """Least process time of `call` per atom, us, after two calls to warm up."""
-    times = []
-    for _ in range(REPEATS + 2):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return 1e6 * min(times[2:]) / atoms
 
 
 def cpu_seconds() -> float:
@@ -62,7 +49,7 @@ def main() -> None:
     model.calibrate(batch, neighbours)
     potential = NetworkPotential(model)
     atoms, edges = batch.num_nodes, neighbours.edge_index.shape[1]
-    eager = least_microseconds(lambda: model(batch, neighbours), atoms)
+    eager = smallest_microseconds(lambda: model(batch, neighbours), atoms)
     print(f"eager {eager:.0f} us/atom", flush=True)
     reference = potential(batch)
     inputs = padded_inputs(batch, model.species(batch.numbers), neighbours, 2 * model.config.cutoff)
@@ -74,7 +61,7 @@ def main() -> None:
 
     def compare(program: TensorPotential, id_time: str, id_cost: str, what: str, cost: float) -> None:
         error = float((program(batch)["forces"] - reference["forces"]).abs().max())
-        spent = least_microseconds(lambda: program.program(*inputs), atoms)
+        spent = smallest_microseconds(lambda: program.program(*inputs), atoms)
         note = f"largest difference of a force component {error:.1e} eV/Å, largest force "
         note += f"{float(reference['forces'].abs().max()):.1f}"
         record(
@@ -90,7 +77,7 @@ def main() -> None:
         cost = cpu_seconds() - start
         graph = load_exported(folder, compiled=False)
         with torch.no_grad():
-            plain = least_microseconds(lambda: graph.program(*inputs), atoms)
+            plain = smallest_microseconds(lambda: graph.program(*inputs), atoms)
         print(f"traced graph, not compiled: {plain:.0f} us/atom", flush=True)
         compare(load_exported(folder, compiled=True), "B5e", "B5g", "AOTInductor package", cost)
     if options.skip_jit:

@@ -26,7 +26,7 @@ PEER_INFERENCE, PEER_TRAINING = 875.0, 2988.0  # us/atom
 REPEATS = 15
 
 
-def smallest_microseconds(call: Callable[[], None], atoms: int) -> float:
+def smallest_microseconds(call: Callable[[], object], atoms: int) -> float:
     """Least process time of `call` per atom, us, after two calls to warm up."""
     times = []
     for _ in range(REPEATS + 2):

@@ -150,13 +150,16 @@ def _record_users(arguments: argparse.Namespace) -> None:
             f"{len(rows)} proposals as users get them (seed {SEED}, {arguments.steps} steps): failures "
             f"drawn again, at most {ATTEMPTS} in all. Counted: {TESTS}. Target 0.5"
         ),
-        data_sha256=json.loads((find_checkpoint(arguments.checkpoint) / "model.json").read_text())["provenance"][
-            "data_sha256"
-        ],
+        data_sha256=_digest(arguments.checkpoint),
         seed=SEED,
         note=f"{drawn} samples drawn, {len(new)} nets not trained on among {len({row['key'] for row in good})}; "
         f"{sum(row['seconds'] for row in rows) / len(rows):.2f} s of one core a proposal",
     )
+
+
+def _digest(checkpoint: str) -> str:
+    """Hash of the training data of a checkpoint."""
+    return str(json.loads((find_checkpoint(checkpoint) / "model.json").read_text())["provenance"]["data_sha256"])
 
 
 def _append(path: Path, samples: list[SilicaSample], seconds: float, model: str | None) -> None:
@@ -219,7 +222,7 @@ def _record_samples(arguments: argparse.Namespace) -> None:
     print("known but not trained on:", sorted({name for row in new for name in row["names"]}))
     if arguments.no_record:
         return
-    digest = json.loads((find_checkpoint(arguments.checkpoint) / "model.json").read_text())["provenance"]["data_sha256"]
+    digest = _digest(arguments.checkpoint)
     peer = (
         {}
         if chance is None

@@ -60,7 +60,50 @@ class NetworkConfig(Config):
         return self
 
 
-class EquivariantNetwork(nn.Module):
+class AtomicNetwork(nn.Module):
+    """How networks of atomic energies are called; each has its own computation in `on_slots`."""
+
+    config: NetworkConfig
+
+    def forward(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, *, calibrate: bool = False
+    ) -> Tensor:
+        """Atomic energies [N], dimensionless.
+
+        Args:
+            species: element index of each atom [N].
+            centre, neighbour: directed edges, both directions of each bond [E].
+            vectors: position of the neighbour relative to the centre, Å [E, 3].
+            calibrate: set each layer's constant scales so that its densities and products have unit mean square
+                on this batch.
+        """
+        return self._run(species, centre, neighbour, vectors, calibrate)[0]
+
+    def descriptors(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
+        """What the last readout sees of each atom [N, channels]; arguments as `forward`."""
+        return self._run(species, centre, neighbour, vectors, False)[1]
+
+    def energies_and_descriptors(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`forward` and `descriptors` from one pass."""
+        return self._run(species, centre, neighbour, vectors, False)
+
+    def _run(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, calibrate: bool
+    ) -> tuple[Tensor, Tensor]:
+        layout = edge_layout(centre, neighbour, len(species))
+        outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
+        return self.on_slots(species, layout, layout.spread(vectors, outside), calibrate=calibrate)
+
+    def on_slots(
+        self, species: Tensor, layout: EdgeLayout, slot_vectors: Tensor, *, calibrate: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Atomic energies [N] and last features [N, channels] of edges laid out in slots."""
+        raise NotImplementedError
+
+
+class EquivariantNetwork(AtomicNetwork):
     """Atomic energies from species and bond vectors, in units of the caller's energy scale.
 
     Args:
@@ -83,37 +126,6 @@ class EquivariantNetwork(nn.Module):
             outgoing = config.carried[:1] if last else config.carried
             self.layers.append(Interaction(config, n_species, incoming, outgoing))
             incoming = outgoing
-
-    def forward(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, *, calibrate: bool = False
-    ) -> Tensor:
-        """Atomic energies [N], dimensionless.
-
-        Args:
-            species: element index of each atom [N].
-            centre, neighbour: directed edges, both directions of each bond [E].
-            vectors: position of the neighbour relative to the centre, Å [E, 3].
-            calibrate: set each layer's constant scales so that its densities and products have unit mean square
-                on this batch.
-        """
-        return self._run(species, centre, neighbour, vectors, calibrate)[0]
-
-    def descriptors(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
-        """What the last readout sees of each atom: its invariant features [N, carried[0]]; arguments as `forward`."""
-        return self._run(species, centre, neighbour, vectors, False)[1]
-
-    def energies_and_descriptors(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """`forward` and `descriptors` from one pass."""
-        return self._run(species, centre, neighbour, vectors, False)
-
-    def _run(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, calibrate: bool
-    ) -> tuple[Tensor, Tensor]:
-        layout = edge_layout(centre, neighbour, len(species))
-        outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
-        return self.on_slots(species, layout, layout.spread(vectors, outside), calibrate=calibrate)
 
     def on_slots(
         self, species: Tensor, layout: EdgeLayout, slot_vectors: Tensor, *, calibrate: bool = False

@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from potentials.density import EdgeLayout, edge_layout, project
-from potentials.network import NetworkConfig
+from potentials.density import EdgeLayout, project
+from potentials.network import AtomicNetwork, NetworkConfig
 from potentials.radial import BesselBasis, RadialNetwork
 from potentials.spherical import spherical_harmonics
 
@@ -21,7 +21,7 @@ _SILU = 1.679  # keeps the second moment of silu of a unit normal at one
 _WIDTH = 4  # hidden units of an atom's perceptron, in multiples of the channels
 
 
-class PlainNetwork(nn.Module):
+class PlainNetwork(AtomicNetwork):
     """Atomic energies from species and bond vectors; called as `EquivariantNetwork` is.
 
     Args:
@@ -37,29 +37,6 @@ class PlainNetwork(nn.Module):
         self.basis = BesselBasis(config.cutoff, config.radial_functions)
         self.harmonics = spherical_harmonics(config.lmax)
         self.layers = nn.ModuleList(PlainInteraction(config) for _ in range(config.layers))
-
-    def forward(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, *, calibrate: bool = False
-    ) -> Tensor:
-        """Atomic energies [N], dimensionless; arguments as those of `EquivariantNetwork.forward`."""
-        return self._run(species, centre, neighbour, vectors, calibrate)[0]
-
-    def descriptors(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
-        """What the last readout sees of each atom [N, channels]; not invariant under rotation."""
-        return self._run(species, centre, neighbour, vectors, False)[1]
-
-    def energies_and_descriptors(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """`forward` and `descriptors` from one pass."""
-        return self._run(species, centre, neighbour, vectors, False)
-
-    def _run(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, calibrate: bool
-    ) -> tuple[Tensor, Tensor]:
-        layout = edge_layout(centre, neighbour, len(species))
-        slot_vectors = layout.spread(vectors, vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff]))
-        return self.on_slots(species, layout, slot_vectors, calibrate=calibrate)
 
     def on_slots(
         self, species: Tensor, layout: EdgeLayout, slot_vectors: Tensor, *, calibrate: bool = False

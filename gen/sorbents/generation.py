@@ -174,9 +174,7 @@ def _beads(
 ) -> list[tuple[BlockSet, Beads | None]]:
     """One attempt at each index: blocks, and beads where the blocks are good."""
     foretold = model.surrogate is not None and bool(task.conditions.values)
-    several = config.candidates if foretold or _draws_graphs(model, task, config) else 1
-    if not foretold:
-        several = min(several, config.free_candidates)
+    several = config.candidates if foretold else config.free_candidates if _draws_graphs(model, task, config) else 1
     keys = [(index, attempt * several + k) for index in indices for k in range(several)]
     sets = draw_blocks(model, keys, seed, task, config, batch_size)
     good = [blocks for blocks in sets if blocks.fault is None]

@@ -22,12 +22,12 @@ def link_misfit(beads: Beads, joined: np.ndarray) -> float:
     if not (np.isfinite(beads.lattice).all() and np.isfinite(beads.frac).all()):
         return np.inf
     library = load_fingerprints()
-    sizes = dict(zip(library.names, library.sizes.tolist(), strict=True))
+    sizes = library.sizes[[library.rows[name] for name in beads.blocks]]
     errors = []
     for edge in np.flatnonzero(beads.is_edge):
         for node in np.flatnonzero(joined[edge]):
             apart = beads.frac[node] - beads.frac[edge]
             distance = np.linalg.norm((apart - np.round(apart) + STEPS) @ beads.lattice, axis=1)
-            reach = sizes[beads.blocks[edge]] + sizes[beads.blocks[node]]
+            reach = float(sizes[edge] + sizes[node])
             errors += (np.sort(distance)[: int(joined[edge, node])] / max(reach, 1e-3) - 1.0).tolist()
     return float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0

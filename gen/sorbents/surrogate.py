@@ -79,11 +79,10 @@ def bead_features(blocks: Sequence[str], frac: np.ndarray, lattice: np.ndarray) 
         frac: [N, 3].
         lattice: [3, 3] Å, rows are vectors; short ones, since only the next cells are looked at.
     """
-    places, counts = _places()
     table = load_fingerprints()
-    rows = [places[name] for name in blocks]
+    rows = [table.rows[name] for name in blocks]
     connections = np.array(table.connections)[rows]
-    atoms, sizes, prints = counts[rows], table.sizes[rows], table.table[rows]
+    atoms, sizes, prints = _atoms()[rows], table.sizes[rows], table.table[rows]
     edges = connections == EDGE
     nodes = ~edges
     volume = abs(float(np.linalg.det(lattice)))
@@ -164,11 +163,10 @@ def read_surrogate(folder: str | Path) -> Surrogate | None:
 
 
 @functools.cache
-def _places() -> tuple[dict[str, int], np.ndarray]:
-    """Row of each block among the fingerprints, and atoms [T] of each."""
+def _atoms() -> np.ndarray:
+    """[T] atoms of each block, in the order of the fingerprints."""
     table = load_fingerprints()
-    library = Library.of(table.names, table.connections, load_catalog())
-    return {name: row for row, name in enumerate(table.names)}, library.atoms.astype(float)
+    return Library.of(table.names, table.connections, load_catalog()).atoms.astype(float)
 
 
 def _standard(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
