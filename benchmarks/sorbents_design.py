@@ -117,7 +117,7 @@ def _samples(arguments: argparse.Namespace, n: int) -> list[Sample]:
     conditions = {PROPERTY: target, **SETTINGS}
     guided = {"guidance": arguments.guidance, "steps": arguments.steps}
     guided = {name: value for name, value in guided.items() if value is not None}
-    identity = {"model": model_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
+    identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
 
     def source(first: int) -> Iterator[Proposed]:
         return learned(arguments.seed, conditions, True, arguments.checkpoint, batch=16, first=first, **guided)
@@ -238,7 +238,7 @@ def _path(arguments: argparse.Namespace, method: str) -> Path:
     }
     if method == "learned":
         identity |= {
-            "model": model_hash(arguments.checkpoint),
+            "generator": generator_hash(arguments.checkpoint),
             "guidance": arguments.guidance,
             "steps": arguments.steps,
         }

@@ -82,7 +82,7 @@ def learned_samples(
 ) -> list[Sample]:
     """Samples of the trained generator."""
     identity = {
-        "model": model_hash(arguments.checkpoint),
+        "generator": generator_hash(arguments.checkpoint),
         "seed": arguments.seed,
         "conditions": dict(conditions or {}),
         "resample": resample,

@@ -35,7 +35,7 @@ def main() -> None:
     asked, got, proposed, shown = [], [], 0, None
     for target in TARGETS:
         conditions = {PROPERTY: target}
-        identity = {"model": model_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions}
+        identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions}
         samples = collect(
             f"picture_{target}",
             lambda first, c=conditions: skipping(learned(arguments.seed, c, batch=arguments.each), first),  # type: ignore[misc]

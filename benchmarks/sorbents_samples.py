@@ -1,6 +1,9 @@
 """Frameworks of a proposer with the outcome of every test, kept on disk as they come: D1 to D4 are measured on them."""
 
+import ast
 import functools
+import hashlib
+import inspect
 import json
 import resource
 import time
@@ -11,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
+import gen.sorbents
 from gen.sorbents.recipe import Recipe
 from gen.sorbents.template import TemplateProposer, TemplateSettings
-from potentials.files import sha256_json
+from potentials.files import sha256_file, sha256_json
 from screening.geometry_json import decode_structure, encode_structure
 from screening.matching import formula_key, network_hash
 from screening.structure_checks import CheckSettings, structure_checks
@@ -128,6 +132,21 @@ def learned(
 def model_hash(checkpoint: str) -> str:
     """Hash of the weights, part of the identity of their samples."""
     return str(_generator(checkpoint).model.sha256)
+
+
+@functools.cache
+def generator_hash(checkpoint: str) -> str:
+    """Identity of what makes samples: weights, surrogate, and the code of the sorbent generator but for comments."""
+    model = _generator(checkpoint).model
+    folder = Path(inspect.getfile(gen.sorbents)).parent
+    code = {path.name: _content(path) for path in sorted(folder.iterdir()) if path.suffix in (".py", ".gz")}
+    return sha256_json([model.sha256, model.surrogate.sha256 if model.surrogate else "", code])
+
+
+def _content(path: Path) -> str:
+    if path.suffix == ".py":
+        return hashlib.sha256(ast.dump(ast.parse(path.read_text())).encode()).hexdigest()
+    return sha256_file(path)
 
 
 @functools.cache

@@ -116,7 +116,7 @@ def _samples(arguments: argparse.Namespace, conditions: dict[str, float], n: int
     """The first `n` frameworks under conditions, with those that cannot be assembled drawn again."""
     guided = {} if arguments.guidance is None or not conditions else {"guidance": arguments.guidance}
     guided |= {} if arguments.steps is None else {"steps": arguments.steps}
-    identity = {"model": model_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
+    identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
     batch = arguments.each if conditions else 32
 
     def source(first: int):  # type: ignore[no-untyped-def]

@@ -1,7 +1,7 @@
 """Checkpoints of the sorbent generator: `model.safetensors` (weights) beside `model.json` (all else sampling needs)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,18 @@ class BeadModel:
         return LENGTH * self.process.view(geometry.components, geometry.frac.shape[1])[1]
 
 
-def new_bead_model(config: BeadTrainingConfig, data: BeadDataset) -> BeadModel:
-    """A model with random weights (of `config.train.seed`), its scales fitted to the training frameworks."""
+def new_bead_model(config: BeadTrainingConfig, data: BeadDataset, like: Sequence[PropertySpec] = ()) -> BeadModel:
+    """A model with random weights (of `config.train.seed`), its scales fitted to the training frameworks.
+
+    Args:
+        like: properties whose scales are taken over, so that weights learnt with them keep their meaning.
+    """
     library = load_fingerprints()
     torch.manual_seed(config.train.seed)
     values = torch.cat([group.values for group in data.train.values()])
     specs = fit_specs(data.labels, values) if data.labels else ()
+    if [spec.name for spec in specs] == [spec.name for spec in like]:
+        specs = tuple(replace(new, mean=old.mean, std=old.std) for new, old in zip(specs, like, strict=True))
     sizes = torch.from_numpy(library.sizes / LENGTH)
     network = BeadNetwork(config.network, torch.from_numpy(library.table), library.connections, sizes, specs)
     scale = fit_scale({n: group.lattice for n, group in data.train.items()})

@@ -52,10 +52,10 @@ def train_sorbents(
     torch.set_num_threads(options.threads)
     folder = Path(config.out)
     data = dataset or load_bead_dataset(config.data, load_fingerprints().names)
-    model = new_bead_model(config, data)
     started_from, earlier_seconds, earlier_updates = "", 0, 0
-    if config.base:
-        base = read_bead_model(find_checkpoint(config.base))
+    base = read_bead_model(find_checkpoint(config.base)) if config.base else None
+    model = new_bead_model(config, data, base.properties if base else ())
+    if base is not None:
         if base.vocabulary != model.vocabulary or base.network.config != config.network:
             raise InputError(f"base = {config.base} has another network or vocabulary: train from random weights")
         _copy_weights(base.network, model.network)
@@ -194,9 +194,14 @@ def _graphs(group: BeadGroup, rows: Tensor, options: BeadTrainConfig, step: int,
 def _copy_weights(source: BeadNetwork, target: BeadNetwork) -> None:
     """All weights but those that embed properties which `source` does not know alike."""
     weights = source.state_dict()
-    if source.properties != target.properties:
+    alike = _scales(source) == _scales(target)
+    if not alike:
         weights = {name: value for name, value in weights.items() if not name.startswith("conditioning.")}
-    target.load_state_dict(weights, strict=source.properties == target.properties)
+    target.load_state_dict(weights, strict=alike)
+
+
+def _scales(network: BeadNetwork) -> list[tuple[str, float, float]]:
+    return [(spec.name, spec.mean, spec.std) for spec in network.properties]
 
 
 def _fingerprint(config: BeadTrainingConfig, data: BeadDataset, started_from: str) -> str:

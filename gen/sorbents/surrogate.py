@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
+from scipy.linalg import solve
 
 from gen.sorbents.bead_config import LENGTH
 from gen.sorbents.bead_dataset import BeadGroup
@@ -28,11 +29,11 @@ from potentials.files import write_atomic
 FILE = "surrogate.safetensors"  # beside the weights
 NEAREST = 8  # distances to other beads that are looked at
 GEOMETRY = 12 + NEAREST  # features that are not averages of fingerprints
-EMPHASIS = 5.0  # their weight in the distance of two frameworks, a fingerprint's entry has 1
-WIDTH = 1.0  # of the kernel: squared, in units of the median squared distance
-RIDGE = 0.05  # noise of a label, squared, in units of its spread
-MOST_ROWS = 2000  # of the fit; rows that carry every label come first
-LEAST_ROWS = 30
+EMPHASIS = 8.0  # their weight in the distance of two frameworks, a fingerprint's entry has 1
+WIDTH = 2.0  # of the kernel: squared, in units of the median squared distance
+RIDGE = 0.02  # noise of a label, squared, in units of its spread
+MOST_ROWS = 4000  # of the fit; rows that carry every label come first
+LEAST_ROWS = 30  # that carry a label
 FAR = 99.0  # Å, instead of the distance of a bead to itself
 
 
@@ -104,7 +105,7 @@ def bead_features(blocks: Sequence[str], frac: np.ndarray, lattice: np.ndarray) 
 
 
 def fit_surrogate(groups: Mapping[int, BeadGroup], names: Sequence[str]) -> Surrogate | None:
-    """Fit all labels at once to the frameworks that carry all of them; None where there are too few.
+    """Fit every label to the frameworks that carry it; None where there are too few for one of them.
 
     Args:
         groups: training frameworks, their tokens in the order of the fingerprints.
@@ -112,23 +113,37 @@ def fit_surrogate(groups: Mapping[int, BeadGroup], names: Sequence[str]) -> Surr
     """
     features, labels = [], []
     blocks = np.array(load_fingerprints().names)
-    for _, group in sorted(groups.items()):
-        values = group.values.numpy()
-        for k in np.flatnonzero(np.isfinite(values).all(axis=1)):
-            frac, lattice = group.frac[k].double().numpy(), group.lattice[k].double().numpy()
-            features.append(bead_features(blocks[group.tokens[k].numpy()].tolist(), frac, LENGTH * lattice))
-            labels.append(values[k])
-    if len(features) < LEAST_ROWS or not names:
+    rows_of = {n: group.values.numpy() for n, group in sorted(groups.items())}
+    for n, k in _chosen(rows_of):
+        group = groups[n]
+        frac, lattice = group.frac[k].double().numpy(), group.lattice[k].double().numpy()
+        features.append(bead_features(blocks[group.tokens[k].numpy()].tolist(), frac, LENGTH * lattice))
+        labels.append(rows_of[n][k])
+    if not names or not labels or np.isfinite(labels).sum(axis=0).min() < LEAST_ROWS:
         return None
-    chosen = np.random.default_rng(0).permutation(len(features))[:MOST_ROWS]
-    x, y = np.stack(features)[chosen], np.stack(labels)[chosen]
+    x, y = np.stack(features), np.stack(labels)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     rows = _standard(x, mean, spread)
     median = float(np.median(_squared(rows, rows)))
-    scale = y.std(axis=0) + 1e-12
+    offset, scale = np.nanmean(y, axis=0), np.nanstd(y, axis=0) + 1e-12
     matrix = _kernel(rows, rows, median) + RIDGE * np.eye(len(rows))
-    weights = np.linalg.solve(matrix, (y - y.mean(axis=0)) / scale) * scale
-    return Surrogate(tuple(names), mean, spread, rows, median, weights, y.mean(axis=0), scale)
+    weights = np.zeros(y.shape)
+    carried = np.isfinite(y)
+    for column in np.unique(carried, axis=1).T:  # labels that the same frameworks carry are solved for at once
+        same = (carried == column[:, None]).all(axis=0)
+        right = (y[np.ix_(column, same)] - offset[same]) / scale[same]
+        solved = solve(matrix[np.ix_(column, column)], right, assume_a="pos") * scale[same]
+        weights[np.ix_(column, same)] = solved
+    return Surrogate(tuple(names), mean, spread, rows, median, weights, offset, scale)
+
+
+def _chosen(values: Mapping[int, np.ndarray]) -> list[tuple[int, int]]:
+    """(group, row) of at most `MOST_ROWS` frameworks, those that carry every label first, each part in random order."""
+    places = [(n, k) for n, labels in values.items() for k in np.flatnonzero(np.isfinite(labels).any(axis=1))]
+    order = np.random.default_rng(0).permutation(len(places))
+    whole = [bool(np.isfinite(values[n][k]).all()) for n, k in places]
+    first = [place for place in order if whole[place]] + [place for place in order if not whole[place]]
+    return [places[place] for place in first[:MOST_ROWS]]
 
 
 def write_surrogate(folder: str | Path, surrogate: Surrogate) -> None:

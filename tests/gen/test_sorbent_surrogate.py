@@ -10,7 +10,7 @@ from gen.sorbents import generation
 from gen.sorbents.bead_dataset import group_rows
 from gen.sorbents.beads import Beads, joined_counts
 from gen.sorbents.fingerprint import load_fingerprints
-from gen.sorbents.generation import make_task
+from gen.sorbents.generation import GeneratedSorbent, make_task
 from gen.sorbents.link_misfit import link_misfit
 from gen.sorbents.sampling import SorbentSampling
 from gen.sorbents.surrogate import FILE, bead_features, fit_surrogate, read_surrogate, write_surrogate
@@ -92,8 +92,9 @@ def test_the_candidate_that_promises_most_is_assembled(surrogate):
         config = SorbentSampling(steps=3, quench_steps=1, candidates=candidates)
         return generation._beads(model, range(3), attempt, 1, make_task(model, asked, config), config, 64)
 
-    singly = [drawn(1, attempt) for attempt in range(4)]
-    for place, (blocks, beads) in enumerate(drawn(4, 0)):
+    singly = [[options[0] for options in drawn(1, attempt)] for attempt in range(4)]
+    for place, ranked in enumerate(drawn(4, 0)):
+        blocks, beads = ranked[0]
         options = [each[place] for each in singly if each[place][1] is not None]
         misfit = surrogate.misfit([option for _, option in options], asked)
         misfit += [generation.LINK_WEIGHT * link_misfit(option, each.joined.numpy()) for each, option in options]
@@ -118,8 +119,57 @@ def test_links_that_fit_have_no_misfit_and_the_best_fit_is_assembled():
             random_model(), range(2), attempt, 1, make_task(random_model(), {}, config), config, 64
         )
 
-    singly = [drawn(1, attempt) for attempt in range(3)]
-    for place, (blocks, _) in enumerate(drawn(3, 0)):
+    singly = [[options[0] for options in drawn(1, attempt)] for attempt in range(3)]
+    for place, ranked in enumerate(drawn(3, 0)):
+        blocks, _ = ranked[0]
         options = [each[place] for each in singly if each[place][1] is not None]
         best = min(options, key=lambda option: link_misfit(option[1], option[0].joined.numpy()))
         assert blocks.tokens == best[0].tokens
+
+
+def test_labels_that_some_frameworks_lack_are_fitted_to_the_others():
+    whole, partial = groups(copies=3), groups(copies=3)
+    column = 1
+    for group in partial.values():
+        group.values[::2, column] = float("nan")
+    full, less = fit_surrogate(whole, LABELS), fit_surrogate(partial, LABELS)
+    looked_at = np.stack([features(cubic_net("N16", "E5", side)) for side in (13.0, 15.0)])
+    others = [k for k in range(len(LABELS)) if k != column]
+    assert np.isfinite(less.weights).all()
+    assert (less.weights[:, column] == 0).sum() == sum(len(group.values[::2]) for group in partial.values())
+    assert np.allclose(less(looked_at)[:, others], full(looked_at)[:, others], rtol=1e-3)  # rows in another order
+
+
+def test_of_several_assembled_the_one_foretold_nearest_is_kept(surrogate, monkeypatch):
+    model = dataclasses.replace(random_model(), surrogate=surrogate)
+    asked = {"void_fraction": 0.5}
+    sides = [19.0, 12.0, 15.1, 15.0, 11.0]
+    off = [surrogate.misfit([cubic_net("N16", "E5", side)], asked)[0] for side in sides]
+    assert off[2] < off[1] < off[0]
+    nearest = min((0, 2, 3, 4), key=off.__getitem__)
+    tried = []
+
+    def finished(blocks, beads, record, draws):
+        tried.append(blocks)
+        fault = "assembly: not this one" if blocks == 1 else None
+        return GeneratedSorbent(0, None, beads, beads, None, None, None, fault, 1, draws)
+
+    monkeypatch.setattr(generation, "_finish", finished)
+    task = make_task(model, asked, SorbentSampling())
+    options = [(k, cubic_net("N16", "E5", side)) for k, side in enumerate(sides)]
+
+    def kept(assembled, near):
+        tried.clear()
+        monkeypatch.setattr(generation, "NEAR", near)
+        return generation._nearest(options, model, task, SorbentSampling(assembled=assembled), {}, 1)
+
+    assert kept(1, 0.0).beads.lattice[0, 0] == 19.0
+    assert kept(2, 0.0).beads.lattice[0, 0] == 19.0  # the second cannot be assembled
+    assert kept(5, 0.0).beads.lattice[0, 0] == sides[nearest]
+    assert len(tried) == 5
+    assert kept(5, off[2] + 1e-6).beads.lattice[0, 0] == 15.1
+    assert len(tried) == 3
+    free = make_task(model, {}, SorbentSampling())
+    tried.clear()
+    generation._nearest(options, model, free, SorbentSampling(), {}, 1)
+    assert tried == [0]
