@@ -28,6 +28,7 @@ from benchmarks.sorbents_samples import (
     Proposed,
     Sample,
     collect,
+    generator_hash,
     judged,
     learned,
     model_hash,
@@ -117,7 +118,8 @@ def _samples(arguments: argparse.Namespace, n: int) -> list[Sample]:
     conditions = {PROPERTY: target, **SETTINGS}
     guided = {"guidance": arguments.guidance, "steps": arguments.steps}
     guided = {name: value for name, value in guided.items() if value is not None}
-    identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
+    identity = {"seed": arguments.seed, "conditions": conditions, **guided}
+    identity["generator"] = generator_hash(arguments.checkpoint)
 
     def source(first: int) -> Iterator[Proposed]:
         return learned(arguments.seed, conditions, True, arguments.checkpoint, batch=16, first=first, **guided)

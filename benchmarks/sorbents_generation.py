@@ -24,6 +24,7 @@ from benchmarks.sorbents_samples import (
     DUPLICATE,
     Sample,
     collect,
+    generator_hash,
     learned,
     model_hash,
     skipping,

@@ -17,7 +17,7 @@ from ase.visualize.plot import plot_atoms
 from scipy.stats import spearmanr
 
 from benchmarks.sorbents_labels import PORES_ONLY, Labels
-from benchmarks.sorbents_samples import Sample, collect, learned, model_hash, skipping
+from benchmarks.sorbents_samples import Sample, collect, generator_hash, learned, skipping
 
 TARGETS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 PROPERTY = "void_fraction"
@@ -38,7 +38,9 @@ def main() -> None:
         identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions}
         samples = collect(
             f"picture_{target}",
-            lambda first, c=conditions: skipping(learned(arguments.seed, c, batch=arguments.each), first),  # type: ignore[misc]
+            lambda first, c=conditions: skipping(
+                learned(arguments.seed, c, checkpoint=arguments.checkpoint, batch=arguments.each), first
+            ),  # type: ignore[misc]
             arguments.each,
             identity,
         )

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from benchmarks.record import record
 from benchmarks.sorbents_generation import DATASET
 from benchmarks.sorbents_labels import ALL, PORES_ONLY, Labels, trained_values
-from benchmarks.sorbents_samples import CHECKED, Sample, collect, learned, model_hash
+from benchmarks.sorbents_samples import CHECKED, Sample, collect, generator_hash, learned, model_hash
 from gen.sorbents.beads import read_bead_rows
 from potentials.files import sha256_file
 
@@ -116,7 +116,8 @@ def _samples(arguments: argparse.Namespace, conditions: dict[str, float], n: int
     """The first `n` frameworks under conditions, with those that cannot be assembled drawn again."""
     guided = {} if arguments.guidance is None or not conditions else {"guidance": arguments.guidance}
     guided |= {} if arguments.steps is None else {"steps": arguments.steps}
-    identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions, **guided}
+    identity = {"seed": arguments.seed, "conditions": conditions, **guided}
+    identity["generator"] = generator_hash(arguments.checkpoint)
     batch = arguments.each if conditions else 32
 
     def source(first: int):  # type: ignore[no-untyped-def]
