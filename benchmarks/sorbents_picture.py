@@ -6,6 +6,7 @@ Every framework is drawn once, whatever comes of it; the title counts those that
 """
 
 import argparse
+import functools
 from pathlib import Path
 
 import matplotlib
@@ -36,11 +37,12 @@ def main() -> None:
     for target in TARGETS:
         conditions = {PROPERTY: target}
         identity = {"generator": generator_hash(arguments.checkpoint), "seed": arguments.seed, "conditions": conditions}
+        source = functools.partial(
+            learned, arguments.seed, conditions, checkpoint=arguments.checkpoint, batch=arguments.each
+        )
         samples = collect(
             f"picture_{target}",
-            lambda first, c=conditions: skipping(
-                learned(arguments.seed, c, checkpoint=arguments.checkpoint, batch=arguments.each), first
-            ),  # type: ignore[misc]
+            lambda first, proposals=source: skipping(proposals(), first),  # type: ignore[misc]
             arguments.each,
             identity,
         )
