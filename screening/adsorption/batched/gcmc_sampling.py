@@ -10,6 +10,7 @@ from pydantic import Field
 
 from potentials.config import Config
 from potentials.errors import InputError
+from screening.adsorption.batched.gcmc_cooling import RUNGS, cooling_path
 from screening.adsorption.batched.gcmc_statistics import BLOCKS, REPLICAS, equilibrated, sampling_error
 from screening.adsorption.seeds import derive_seed
 
@@ -21,6 +22,7 @@ _CHUNK = 2000  # samples between looks at the error
 MOST_GUESTS = 4000
 MOST_WORK = 5e9  # of a state point: a minute of an idle core at most
 _MARKED = 0.5  # guests a move whose voxels are marked or cleared, where cavities are kept account of
+_AFTER_COOLING = 7  # chunks a replica is sampled at least
 _WORTH = 1.5  # times as many insertions must be made for cavities, whose account costs time
 
 
@@ -70,6 +72,7 @@ class Sampled:
     moves: int  # all of them
     fault: str = ""  # why it stopped before it was done
     apart: np.ndarray | float = 0.0  # [components] molecules, least the errors may be where it is not in equilibrium
+    cooled: bool = False  # replicas were heated and cooled back before they were sampled
 
 
 def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, key: int) -> Sampled:
@@ -78,7 +81,9 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
     Of the candidate models, which differ in where they insert, the one that inserts more often is taken.
 
     Every other replica starts from pores filled at a higher activity. Near a step of the isotherm a single run can
-    stay on one side of it and know nothing of the other; replicas that came from both sides do not agree then.
+    stay on one side of it and know nothing of the other; replicas that came from both sides do not agree then. Where
+    the budget would not exchange the molecules, all are heated and cooled back first, again from both sides
+    (`gcmc_cooling.py`).
     """
     components = len(candidates[0].site_count)
     seeking = any(candidate.cavity_share > 0.0 for candidate in candidates)
@@ -92,7 +97,15 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
         else:
             _more(kernel, candidates[0], state, True)
             chunks += 1
-    model = _readiest(kernel, candidates, states[-1])
+    model, trial = _readiest(kernel, candidates, states[-1])
+    cooled = _crowded(trial, states, settings)
+    if cooled:
+        for replica, state in enumerate(states):
+            for rung in cooling_path(kernel, model, state, rich=bool(replica % 2)):
+                _more(kernel, rung, state, True)
+                chunks += 1
+    for state in states:
+        state.accepted[:] = 0
     traces = [_more(kernel, model, state, False) for state in states]
     moves = (chunks + REPLICAS + len(candidates)) * _CHUNK * STRIDE
     while True:
@@ -110,12 +123,21 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
         # full pores exchange slowly: before every molecule was replaced a few times no error can be trusted
         inserted = sum(state.accepted[:, kernel.INSERT] for state in states)
         renewed = inserted >= REPLICAS * _RENEWALS * mean
+        apart = _sides_apart(kept, components)
+        met = cooled and (apart <= settings.error * mean).all() and len(traces[0]) >= _AFTER_COOLING * _CHUNK
         patient = len(trace) >= 2 * _CHUNK and (mean > 0.0).all()  # nothing adsorbed for long is an answer too
-        if good.all() and patient and renewed.all():
-            return Sampled(trace, moves)
+        if good.all() and patient and (met or renewed.all()):
+            return Sampled(trace, moves, "", 0.0 if renewed.all() else apart, cooled)
         spent = sum(float(state.work[0]) for state in states) >= settings.most_work
         if moves >= settings.most_moves or spent:
-            return Sampled(trace, moves, *_unfinished(traces, kept, mean, error, settings, good, renewed, inserted))
+            fault, least = _unfinished(traces, kept, mean, error, settings, good, renewed, inserted)
+            return Sampled(trace, moves, fault, least, cooled)
+
+
+def _sides_apart(kept: Sequence[np.ndarray], components: int) -> np.ndarray:
+    """Half the distance [c] between the means of runs from empty (or lean) and from full (or rich) pores."""
+    sides = [np.mean([part[:, :components].mean(axis=0) for part in kept[start::2]], axis=0) for start in (0, 1)]
+    return np.asarray(0.5 * np.abs(sides[0] - sides[1]))
 
 
 def _unfinished(
@@ -136,8 +158,7 @@ def _unfinished(
         faults.append(f"its relative error is {100 * worst:.2g} % instead of {100 * settings.error:.2g} %")
     settling = min(len(part) / len(trace) for part, trace in zip(kept, traces, strict=True)) < 0.55
     if settling or not renewed.all():
-        sides = [np.mean([part[:, : len(mean)].mean(axis=0) for part in kept[start::2]], axis=0) for start in (0, 1)]
-        apart = 0.5 * np.abs(sides[0] - sides[1])
+        apart = _sides_apart(kept, len(mean))
         if settling:
             faults.append("its equilibration could not be told from the rest")
         if not renewed.all():
@@ -160,18 +181,41 @@ def _fill(kernel: Any, model: Any, state: Any, most_work: float) -> int:
     return len(held) - 1
 
 
-def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> Any:
-    """The model that makes most insertions, going on for a while from copies of the same state.
+@dataclass(frozen=True)
+class _Trial:
+    """What one chunk of moves made."""
+
+    insertions: int
+    work: float
+
+
+def _crowded(trial: _Trial, states: Sequence[Any], settings: IsothermSettings) -> bool:
+    """Whether moves at the state point will not exchange the molecules within the budget, and half of it pays cooling.
+
+    Args:
+        trial: of the replica from full pores.
+        states: of all replicas.
+        settings: the budget.
+    """
+    chunks = min(settings.most_moves / (_CHUNK * STRIDE), settings.most_work / max(trial.work, 1.0))
+    held = sum(int(state.count.sum()) for state in states)
+    return trial.insertions * chunks < _RENEWALS * held and 0.5 * chunks >= REPLICAS * RUNGS
+
+
+def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> tuple[Any, _Trial]:
+    """The model that makes most insertions, going on for a chunk from copies of the same state, and what it made.
 
     One that keeps account of cavities must make `_WORTH` times as many.
     """
-    made = []
+    worth, trials = [], []
     for model in candidates:
-        trial = kernel.State(*(part.copy() for part in state))
-        _more(kernel, model, trial, False)
-        insertions = int((trial.accepted - state.accepted)[:, kernel.INSERT].sum())
-        made.append(insertions / _WORTH if model.cavity_share > 0.0 else insertions)
-    return candidates[int(np.argmax(made))]
+        copy = kernel.State(*(part.copy() for part in state))
+        _more(kernel, model, copy, False)
+        insertions = int((copy.accepted - state.accepted)[:, kernel.INSERT].sum())
+        trials.append(_Trial(insertions, float((copy.work - state.work)[0])))
+        worth.append(insertions / _WORTH if model.cavity_share > 0.0 else insertions)
+    best = int(np.argmax(worth))
+    return candidates[best], trials[best]
 
 
 def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:

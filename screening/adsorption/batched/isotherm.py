@@ -38,6 +38,7 @@ _ROOMY = 0.05  # of the largest density of insertions; cavities are sought where
 _MOST_VOXELS = 2_000_000  # of a box in which cavities are sought
 _PROPOSAL_SHARES = (0.22, 0.40, 0.52, 0.76, 1.0)  # cumulative: translate, rotate, reinsert, insert, delete
 _SHARES_OF_POINTS = (0.22, 0.22, 0.34, 0.67, 1.0)  # the same for molecules of one site, which need no turning
+_COOLED = ", from replicas heated and cooled back"
 _BOLTZMANN_PA = 1.380649e-23 * 1e30  # Pa Å^3 / K
 
 
@@ -290,6 +291,6 @@ def _result(
         pressure=pressure,
         components=tuple(components),
         method=f"batched GCMC on a {SPACING:g} Å grid, absolute loading, {law} fugacity, {moves} moves of which "
-        f"{len(trace) * STRIDE} counted, {BLOCKS} blocks; {host.method}",
+        f"{len(trace) * STRIDE} counted, {BLOCKS} blocks{_COOLED if sampled.cooled else ''}; {host.method}",
         note=f"stopped at its budget of moves: {sampled.fault}" if sampled.fault else "",
     )
