@@ -1,6 +1,6 @@
 """How far predictions are from labels: root mean square and mean absolute errors of energies, forces, stresses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from ase.data import chemical_symbols
@@ -30,6 +30,20 @@ class LabelErrors:
         if "stress" in batch and "stress" in output:
             difference = output["stress"].detach().double() - batch.stress
             self._accumulate("stress", difference[difference.isfinite()])
+
+    @staticmethod
+    def merged(parts: "Iterable[LabelErrors]") -> "LabelErrors":
+        """Of everything added to any of the parts."""
+        result = LabelErrors()
+        for part in parts:
+            for mine, theirs in (
+                (result._squares, part._squares),
+                (result._absolutes, part._absolutes),
+                (result._counts, part._counts),
+            ):
+                for key, value in theirs.items():
+                    mine[key] = mine.get(key, 0) + value
+        return result
 
     def summary(self) -> dict[str, float]:
         """`energy_rmse` meV/atom, `total_energy_rmse` meV, `forces_rmse` meV/Å, `stress_rmse` meV/Å^3 and `_mae`s."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import lightning
 import torch
 from ase.data import chemical_symbols
+from lightning.pytorch.strategies import DDPStrategy
 from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate
@@ -27,6 +28,7 @@ from potentials.learning_curve import draw_element_errors, draw_learning_curve, 
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
 from potentials.reference_energies import composition_is_ambiguous, composition_matrix, fit_reference_energies
 from potentials.training_config import PotentialTrainingConfig
+from potentials.training_devices import is_first_process
 from potentials.training_loop import PotentialModule
 from potentials.training_state import STATE, StateKeeper, load_state
 
@@ -82,6 +84,8 @@ def train_potential(
             trainer.fit(module)
         module.progress["finished"] = True
         keeper.save(trainer, module)
+        if not trainer.is_global_zero:
+            return out
     return _finish(config, module, identity, remembered, progress)
 
 
@@ -172,6 +176,7 @@ def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:
         update={
             "out": Path("."),
             "data": data.model_copy(update={"train": Path(), "validation": None}),
+            "train": config.train.model_copy(update={"device": "auto", "devices": 1}),
             "start": config.start and config.start.model_copy(update={"checkpoint": Path()}),
         }
     )
@@ -188,11 +193,21 @@ def _trainer(
 ) -> lightning.Trainer:
     if config.train.device == "gpu" and not torch.cuda.is_available():
         raise InputError("train.device is gpu and torch sees none: set train.device=cpu, or install torch for your GPU")
+    devices = config.train.devices
+    if devices > config.train.batch_size:
+        raise InputError(
+            f"train.devices is {devices} and train.batch_size {config.train.batch_size}: each device needs a frame"
+        )
+    if devices > 1 and config.train.device != "cpu" and 0 < torch.cuda.device_count() < devices:
+        raise InputError(f"train.devices is {devices} and torch sees {torch.cuda.device_count()} GPUs: lower it")
     minutes = config.train.max_minutes is not None
     with _quiet():
         return lightning.Trainer(
             accelerator=config.train.device,
-            devices=1,
+            devices=devices,
+            # all buffers are constants, and what a batch leaves unused (an element, a stress) differs between devices
+            strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if devices > 1 else "auto",
+            use_distributed_sampler=False,  # `EpochOrder` shares batches out
             max_epochs=-1 if minutes else config.train.epochs - module.progress["epoch"],
             gradient_clip_val=config.train.gradient_clip,
             reload_dataloaders_every_n_epochs=1,
@@ -263,7 +278,13 @@ class _Reporter(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, PotentialModule)
         form = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        self.bar = tqdm(total=1.0, desc="training", bar_format=form, disable=not self.progress, mininterval=0.5)
+        self.bar = tqdm(
+            total=1.0,
+            desc="training",
+            bar_format=form,
+            disable=not (self.progress and trainer.is_global_zero),
+            mininterval=0.5,
+        )
         self._advance(module)
 
     def on_train_batch_end(
@@ -274,6 +295,8 @@ class _Reporter(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, PotentialModule)
+        if not trainer.is_global_zero:
+            return
         row = module.progress["history"][-1]
         write_metrics(self.out / METRICS, module.progress["history"])
         shown = {"E": f"{row['validation_energy_rmse']:.3g} meV/atom"}
@@ -292,7 +315,7 @@ class _Reporter(lightning.Callback):
 
 
 def _say(progress: bool, text: str) -> None:
-    if progress:
+    if progress and is_first_process():
         print(text, file=sys.stderr)
 
 

@@ -60,6 +60,7 @@ class TrainConfig(Config):
     loss: LossConfig = LossConfig()
     save_minutes: Positive = 2.0  # between states a killed run resumes from
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Annotated[int, pydantic.Field(ge=1)] = 1  # GPUs, or processes on a CPU, that share each batch
 
 
 class PotentialTrainingConfig(Config):

@@ -18,6 +18,16 @@ from potentials.errors import InputError
 from potentials.label_errors import LabelErrors
 from potentials.network_potential import EnergyModel
 from potentials.training_config import PotentialTrainingConfig
+from potentials.training_devices import (
+    batch_mean,
+    device_count,
+    device_mean,
+    device_rank,
+    from_first,
+    gathered,
+    is_idle,
+    share_of,
+)
 
 
 class PotentialModule(lightning.LightningModule):
@@ -85,19 +95,22 @@ class PotentialModule(lightning.LightningModule):
 
     # ---- loss ------------------------------------------------------------------------------------------
 
-    def loss(self, batch: Batch, output: dict[str, Tensor]) -> Tensor:
-        """Weighted mean penalties of energies per atom, force components and virials per atom."""
+    def loss(self, batch: Batch, output: dict[str, Tensor], idle: bool = False) -> Tensor:
+        """Weighted mean penalties of energies per atom, force components and virials per atom.
+
+        Means go over the batches of all devices; an `idle` device's does not count.
+        """
         weights = self.config.train.loss
         sizes = torch.bincount(batch.batch, minlength=batch.num_graphs)
-        total = self.energy_weight() * self._penalty((output["energy"] - batch.energy) / sizes).mean()
+        energy = self._penalty((output["energy"] - batch.energy) / sizes)
+        total = self.energy_weight() * batch_mean(energy, idle)
         if "forces" in batch:
-            total = total + weights.forces * self._penalty(output["forces"] - batch.forces).mean()
+            total = total + weights.forces * batch_mean(self._penalty(output["forces"] - batch.forces), idle)
         if "stress" in batch:
             per_atom = torch.linalg.det(batch.cell).abs() / sizes
             virial = (output["stress"] - batch.stress) * per_atom[:, None, None]
             virial = virial[batch.stress.isfinite()]  # systems without a volume have none
-            if len(virial):
-                total = total + weights.stress * self._penalty(virial).mean()
+            total = total + weights.stress * batch_mean(self._penalty(virial), idle)
         return total
 
     def _penalty(self, difference: Tensor) -> Tensor:
@@ -128,11 +141,13 @@ class PotentialModule(lightning.LightningModule):
             self.config.seed,
             self.progress["epoch"],
             self.progress["batch"],
+            share=(device_rank(), device_count()),
         )
         return _loader(self.train_frames, batch_sampler=order)
 
     def val_dataloader(self) -> DataLoader:
-        return _loader(self.validation_frames, batch_size=2 * self.config.train.batch_size)
+        mine = self.validation_frames[device_rank() :: device_count()]
+        return _loader(mine, batch_size=2 * self.config.train.batch_size)
 
     def on_fit_start(self) -> None:
         for kept in (self.average, self.best):
@@ -144,16 +159,19 @@ class PotentialModule(lightning.LightningModule):
             group["lr"] = self.learning_rate()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        frames = self._frames_in_batch()
         if self.turns_frames():
-            batch = turned(batch, random_orthogonal(batch.num_graphs, self.config.seed, self.progress["step"]))
+            turns = random_orthogonal(frames, self.config.seed, self.progress["step"])
+            batch = turned(batch, turns[share_of(range(frames), device_rank(), device_count())])
         output = self.model(batch, batch_neighbours(batch), stress="stress" in batch, differentiable=True)
-        loss = self.loss(batch, output)
-        if not torch.isfinite(loss):
+        loss = self.loss(batch, output, is_idle(frames))
+        whole = device_mean(loss)
+        if not math.isfinite(whole):
             raise InputError(
-                f"the loss is {loss.item()} at step {self.progress['step']}: "
+                f"the loss is {whole} at step {self.progress['step']}: "
                 f"lower train.lr ({self.config.train.lr:g}), use train.loss.kind=huber, or look for broken labels"
             )
-        self.progress["loss_sum"] += loss.item()
+        self.progress["loss_sum"] += whole
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -178,6 +196,7 @@ class PotentialModule(lightning.LightningModule):
     def on_validation_end(self) -> None:
         """Close the epoch (before any callback's `on_train_epoch_end`): history, and the weights if best."""
         self._swap()
+        self._errors = LabelErrors.merged(gathered(self._errors))
         errors = self._errors.summary()
         score = self.score(errors)
         progress = self.progress
@@ -210,7 +229,13 @@ class PotentialModule(lightning.LightningModule):
         clocks = (time.monotonic(), time.process_time())
         for key, before, now in zip(("seconds", "cpu_seconds"), self._clocks, clocks, strict=True):
             self.progress[key] += now - before
+        self.progress["seconds"] = from_first(self.progress["seconds"], self.device)
         self._clocks = clocks
+
+    def _frames_in_batch(self) -> int:
+        """Frames of the present batch on all devices."""
+        size = self.config.train.batch_size
+        return min(size, len(self.train_frames) - size * self.progress["batch"])
 
     def _swap(self) -> None:
         """Exchange the weights with their average."""
@@ -222,12 +247,18 @@ class PotentialModule(lightning.LightningModule):
 
 
 class EpochOrder(Sampler[list[int]]):
-    """Batches of one epoch from `first_batch` on; the order is a pure function of (seed, epoch)."""
+    """Batches of one epoch from `first_batch` on; the order is a pure function of (seed, epoch).
 
-    def __init__(self, count: int, batch_size: int, seed: int, epoch: int, first_batch: int = 0) -> None:
+    `share` is (rank, count) of the devices each batch is shared out to.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int, epoch: int, first_batch: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> None:
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(count, generator=generator).tolist()
-        self.batches = [order[i : i + batch_size] for i in range(0, count, batch_size)][first_batch:]
+        batches = [order[i : i + batch_size] for i in range(0, count, batch_size)][first_batch:]
+        self.batches = [share_of(batch, *share) for batch in batches]
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)

@@ -104,7 +104,8 @@ class StateKeeper(lightning.Callback):
 
     def save(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, PotentialModule)
-        save_state(self.path, module, trainer.optimizers[0], self.identity)
+        if trainer.is_global_zero:  # devices hold the same weights
+            save_state(self.path, module, trainer.optimizers[0], self.identity)
         self._saved = time.monotonic()
 
 

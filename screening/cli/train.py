@@ -100,6 +100,7 @@ def _train_generator(arguments: argparse.Namespace, path: str, kind: type[Any], 
 
 def _train_potential(arguments: argparse.Namespace, path: str) -> int:
     from potentials.training import PotentialTrainingConfig, train_potential
+    from potentials.training_devices import is_first_process
 
     config, _ = resolve_config(PotentialTrainingConfig, arguments, path)
     if arguments.print_config:
@@ -108,6 +109,9 @@ def _train_potential(arguments: argparse.Namespace, path: str) -> int:
         from potentials.training_plan import plan_training
 
         print(plan_training(config).text)
+        return 0
+    if not is_first_process():  # started by the first one for `train.devices`
+        train_potential(config, resume=not arguments.fresh, progress=False)
         return 0
     with _tracker(arguments, config, config.out) as tracker:
         folder = train_potential(config, resume=not arguments.fresh, tracker=tracker)
