@@ -43,9 +43,9 @@ class Surrogate:
 
     names: tuple[str, ...]  # labels
     mean: np.ndarray  # [F]
-    spread: np.ndarray  # [F]
-    rows: np.ndarray  # [M, F] standardised features of the frameworks fitted to
-    median: float  # of their squared distances
+    spread: np.ndarray  # [F] what features are divided by; smaller for those that count for more
+    rows: np.ndarray  # [M, F] features of the frameworks fitted to, so divided
+    width: float  # of the kernel, squared
     weights: np.ndarray  # [M, P]
     offset: np.ndarray  # [P]
     scale: np.ndarray  # [P] spread of each label
@@ -53,7 +53,7 @@ class Surrogate:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Labels [n, P] of frameworks with features [n, F]."""
-        return _kernel(_standard(features, self.mean, self.spread), self.rows, self.median) @ self.weights + self.offset
+        return _kernel((features - self.mean) / self.spread, self.rows, self.width) @ self.weights + self.offset
 
     def misfit(self, beads: Sequence[Beads], asked: Mapping[str, float]) -> np.ndarray:
         """[n] how far frameworks promise to be from what is asked, in spreads of the labels, summed over them.
@@ -123,10 +123,11 @@ def fit_surrogate(groups: Mapping[int, BeadGroup], names: Sequence[str]) -> Surr
         return None
     x, y = np.stack(features), np.stack(labels)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
-    rows = _standard(x, mean, spread)
-    median = float(np.median(_squared(rows, rows)))
+    spread[:GEOMETRY] /= EMPHASIS
+    rows = (x - mean) / spread
+    width = WIDTH * float(np.median(_squared(rows, rows)))
     offset, scale = np.nanmean(y, axis=0), np.nanstd(y, axis=0) + 1e-12
-    matrix = _kernel(rows, rows, median) + RIDGE * np.eye(len(rows))
+    matrix = _kernel(rows, rows, width) + RIDGE * np.eye(len(rows))
     weights = np.zeros(y.shape)
     carried = np.isfinite(y)
     for column in np.unique(carried, axis=1).T:  # labels that the same frameworks carry are solved for at once
@@ -134,7 +135,7 @@ def fit_surrogate(groups: Mapping[int, BeadGroup], names: Sequence[str]) -> Surr
         right = (y[np.ix_(column, same)] - offset[same]) / scale[same]
         solved = solve(matrix[np.ix_(column, column)], right, assume_a="pos") * scale[same]
         weights[np.ix_(column, same)] = solved
-    return Surrogate(tuple(names), mean, spread, rows, median, weights, offset, scale)
+    return Surrogate(tuple(names), mean, spread, rows, width, weights, offset, scale)
 
 
 def _chosen(values: Mapping[int, np.ndarray]) -> list[tuple[int, int]]:
@@ -150,7 +151,7 @@ def write_surrogate(folder: str | Path, surrogate: Surrogate) -> None:
     """Write it beside the weights in `folder`."""
     arrays = {
         name: np.atleast_1d(getattr(surrogate, name)).astype(np.float32)
-        for name in ("mean", "spread", "median", "weights", "offset", "scale")
+        for name in ("mean", "spread", "width", "weights", "offset", "scale")
     }
     arrays["rows"] = surrogate.rows.astype(np.float16)  # features are no better than that
     write_atomic(Path(folder) / FILE, save(arrays, {"names": " ".join(surrogate.names)}))
@@ -170,8 +171,8 @@ def read_surrogate(folder: str | Path) -> Surrogate | None:
         arrays = {name: array.astype(float) for name, array in load(payload).items()}
         with safe_open(str(path), framework="numpy") as opened:
             names = tuple(opened.metadata()["names"].split())
-        median = float(arrays.pop("median")[0])
-        return Surrogate(names=names, median=median, sha256=hashlib.sha256(payload).hexdigest(), **arrays)
+        width = float(arrays.pop("width")[0])
+        return Surrogate(names=names, width=width, sha256=hashlib.sha256(payload).hexdigest(), **arrays)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is damaged ({reason}): train again, or delete it to go without") from None
@@ -184,15 +185,9 @@ def _atoms() -> np.ndarray:
     return Library.of(table.names, table.connections, load_catalog()).atoms.astype(float)
 
 
-def _standard(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    scaled = (features - mean) / spread
-    scaled[:, :GEOMETRY] *= EMPHASIS
-    return np.asarray(scaled)
-
-
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0.0))
 
 
-def _kernel(a: np.ndarray, b: np.ndarray, median: float) -> np.ndarray:
-    return np.asarray(np.exp(-_squared(a, b) / (WIDTH * median)))
+def _kernel(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+    return np.asarray(np.exp(-_squared(a, b) / width))
