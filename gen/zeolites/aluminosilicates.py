@@ -1,23 +1,32 @@
 """Aluminosilicates as asked for: which framework, which Si/Al ratio, and the supercell in which it can be had."""
 
+import dataclasses
+import functools
 import itertools
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 from pymatgen.core import Structure
 
 from gen.zeolites.bonding import bonded_framework
-from gen.zeolites.decoration import CATIONS, Decorated, Method, decorate
-from gen.zeolites.geometry import relax_geometry
+from gen.zeolites.cations import CATIONS
+from gen.zeolites.decoration import Decorated, Method, as_silica, decorate
+from gen.zeolites.framework import OXYGEN
+from gen.zeolites.geometry import bond_lengths, relax_geometry
 from gen.zeolites.nets import four_connected_nets, silica_of_net
 from potentials.config import Config
 from potentials.errors import GeometryError, InputError
+from potentials.potential import Potential, load_potential
+from potentials.relaxation import relax
 from potentials.structure_files import read_structure
 
 MOST_TETRAHEDRA = 96  # in a supercell chosen here: about 300 atoms
 TOLERANCE = 0.1  # relative, of Si/Al: the smallest supercell that comes so near is taken
 MOST_CELLS = 8
+TWIN_FMAX, TWIN_SMAX, TWIN_STEPS = 0.1, 5e-3, 200  # eV/Å, eV/Å^3, and steps at most
+LONGEST = 2.0  # Å, of a bond between a tetrahedron's middle and oxygen
 
 
 class DecorationConfig(Config):
@@ -28,6 +37,9 @@ class DecorationConfig(Config):
     cation: str = "Na"  # one of `CATIONS`
     supercell: tuple[int, int, int] | None = None  # times each vector; None: the smallest in which si_al can be had
     method: Method = "electrostatic"
+    # none: the framework as given; distances: least squares with longer Al-O bonds; twin: then a potential, all atoms
+    relax: Literal["none", "distances", "twin"] = "distances"
+    twin: str = "chgnet-fast"  # the potential, where relax is twin
 
     @model_validator(mode="after")
     def _check(self) -> "DecorationConfig":
@@ -55,15 +67,49 @@ def decorate_as(structure: Structure, config: DecorationConfig, seed: int) -> tu
     reason: InputError | None = None
     for shape, count in _supercells(total, config):
         try:
-            made = decorate(structure * shape, aluminium=count, cation=config.cation, seed=seed, method=config.method)
+            made = decorate(
+                structure * shape,
+                aluminium=count,
+                cation=config.cation,
+                seed=seed,
+                method=config.method,
+                relax=config.relax != "none",
+            )
         except InputError as error:
             reason = error
         else:
-            return made, shape
+            return (_settled(made, config.twin) if config.relax == "twin" else made), shape
     raise reason or InputError(
         f"Si/Al = {config.si_al} with {config.cation} cannot be had in up to {_most_cells(total)} cells of {total} "
         "tetrahedra: give decoration.supercell"
     )
+
+
+def _settled(made: Decorated, twin: str) -> Decorated:
+    """Relaxed with a potential, cell and all.
+
+    Raises:
+        GeometryError: the potential drives it apart, or its tetrahedra lose their bonds.
+    """
+    (result,) = relax([made.structure], _potential(twin), fmax=TWIN_FMAX, smax=TWIN_SMAX, max_steps=TWIN_STEPS)
+    if result.failure:
+        raise GeometryError(f"the potential {twin} does not relax it ({result.failure}): try relax=distances")
+    before, after = as_silica(made.structure), as_silica(result.structure)
+    framework = bonded_framework(before)
+    moved = after.frac_coords - before.frac_coords
+    order = np.argsort(np.array(before.atomic_numbers) == OXYGEN, kind="stable")  # silicons first
+    moved = (moved - np.rint(moved))[order]
+    lengths = bond_lengths(
+        dataclasses.replace(framework, lattice=after.lattice.matrix, frac=framework.frac + moved),
+    )
+    if lengths.max() > LONGEST:
+        raise GeometryError(f"the potential {twin} stretches a bond of the framework to {lengths.max():.2f} Å")
+    return dataclasses.replace(made, structure=result.structure)
+
+
+@functools.cache
+def _potential(name: str) -> Potential:
+    return load_potential(name)
 
 
 def _most_cells(total: int) -> int:

@@ -2,7 +2,7 @@
 
 Loewenstein's rule (Am. Mineral. 1954, 39, 92): no two aluminiums share an oxygen. It is enforced exactly: the
 tetrahedra are drawn by a whole-number programme with random weights, which either keeps the rule or says that it
-cannot. The framework's atoms stay where they are; relax afterwards (Al-O is 0.13 Å longer than Si-O).
+cannot. Distance least squares then make room for the longer Al-O bonds, before cations look for their places.
 """
 
 from dataclasses import dataclass
@@ -11,36 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import scipy.optimize
 import scipy.sparse
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from gen.zeolites.bonding import bonded_framework
-from gen.zeolites.electrostatics import potential_at
+from gen.zeolites.cations import CATIONS, nearest, place_cations
 from gen.zeolites.framework import OXYGEN, SILICON, Framework
-from potentials.errors import InputError
+from gen.zeolites.geometry import relax_geometry
+from potentials.errors import GeometryError, InputError
 
 Method = Literal["electrostatic", "crystals"]
 ALUMINIUM = 13
-# Formal charge, and the shortest distance to a framework oxygen that is taken, Å: about 0.1 Å below the sum of
-# Shannon's radii (Acta Cryst. A 1976, 32, 751) for six-fold cations and two-fold oxygen.
-CATIONS: dict[str, tuple[int, float]] = {
-    "Li": (1, 1.95),
-    "Na": (1, 2.27),
-    "K": (1, 2.63),
-    "Rb": (1, 2.77),
-    "Cs": (1, 2.92),
-    "Ag": (1, 2.40),
-    "Mg": (2, 1.97),
-    "Ca": (2, 2.25),
-    "Sr": (2, 2.43),
-    "Ba": (2, 2.60),
-}
-# e, of the framework (Jaramillo, Auerbach, J. Phys. Chem. B 1999, 103, 9589): every Al makes its surroundings -1
-Q_SILICON, Q_ALUMINIUM, Q_OXYGEN, Q_BRIDGE = 2.05, 1.75, -1.025, -1.20
-GRID = 0.45  # Å, spacing of the points a cation may take
-TO_TETRAHEDRON = 0.45  # Å a cation keeps farther from Si and Al than from oxygen
-APART = 2.8  # Å between cations at least
 BRANCHES = 3000  # of the search for tetrahedra; a limit of time would make the answer depend on the machine
-SWEEPS = 6  # over the cations, each moved to its best point given the others
 
 
 @dataclass(frozen=True)
@@ -62,6 +43,7 @@ def decorate(
     cation: str = "Na",
     seed: int = 0,
     method: Method = "electrostatic",
+    relax: bool = True,
 ) -> Decorated:
     """Put aluminium and charge-balancing cations into a silica framework.
 
@@ -73,6 +55,8 @@ def decorate(
         seed: decides which tetrahedra, and in which order cations are placed.
         method: `electrostatic` puts cations where the framework's potential is lowest at contact distance from
             oxygen; `crystals` lets the general crystal generator paint them in, for cells of at most 20 atoms.
+        relax: move framework and cell by distance least squares with Si-O of 1.61 and Al-O of 1.74 Å before cations
+            are placed; False leaves them as they were given.
 
     Raises:
         InputError: no such cation, a ratio that breaks Loewenstein's rule or neutrality, or no room for the cations.
@@ -91,19 +75,40 @@ def decorate(
     chosen = choose_aluminium(framework, count, seed)
     silicon_sites = np.flatnonzero(np.array(structure.atomic_numbers) == SILICON)
     host = structure.copy()
+    if relax:
+        framework = _with_room(framework, chosen)
+        order = np.argsort(np.array(structure.atomic_numbers) == OXYGEN, kind="stable")  # silicons first
+        frac = np.empty_like(framework.frac)
+        frac[order] = framework.frac
+        host = Structure(Lattice(framework.lattice), structure.species, frac - np.floor(frac))
     for site in silicon_sites[chosen]:
         host.replace(int(site), "Al")
     needed = count // charge
     if method == "crystals":
         points = _painted(host, cation, needed, seed)
     else:
-        points = _electrostatic(framework, chosen, cation, needed, seed)
+        points = place_cations(framework, chosen, cation, needed, seed)
     for point in points:
         host.append(cation, point)
     if fault := neutrality_fault(host):
         raise InputError(f"the decorated cell is not neutral: {fault}")
     ratio = (framework.n_silicon - count) / count if count else float("inf")
     return Decorated(host, count, ratio, needed, method)
+
+
+def _with_room(framework: Framework, chosen: np.ndarray) -> Framework:
+    """Relaxed with longer bonds around the chosen tetrahedra.
+
+    Raises:
+        GeometryError: the framework does not survive that.
+    """
+    aluminium = np.zeros(framework.n_silicon, dtype=bool)
+    aluminium[chosen] = True
+    (result,) = relax_geometry([framework], aluminium=[aluminium])
+    folded = result.framework.folded()
+    if not np.isfinite(result.strain) or not bonded_framework(folded.to_structure()).same_bonds(folded):
+        raise GeometryError("the framework loses its bonds when room is made for aluminium: try relax=none")
+    return folded
 
 
 def choose_aluminium(framework: Framework, count: int, seed: int) -> np.ndarray:
@@ -170,7 +175,7 @@ def _too_many(count: int, total: int) -> InputError:
 
 def loewenstein_fault(structure: Structure) -> str | None:
     """An oxygen between two aluminiums, or None; the framework may hold Si, Al and O beside cations."""
-    silica = _as_silica(structure)
+    silica = as_silica(structure)
     framework = bonded_framework(silica) if len(silica) else None
     if framework is None:
         return None
@@ -205,77 +210,6 @@ def _aluminium_count(total: int, ratio: float | None, aluminium: int | None) -> 
     return aluminium
 
 
-def _electrostatic(framework: Framework, chosen: np.ndarray, cation: str, count: int, seed: int) -> np.ndarray:
-    """[count, 3] fractional coordinates: greedy in a random order, then each moved to its best point in turn."""
-    charge, contact = CATIONS[cation]
-    lattice, n = framework.lattice, framework.n_silicon
-    points = _free_points(framework, contact)
-    if len(points) < count:
-        raise InputError(
-            f"the pores have {len(points)} points for {count} {cation}: take a smaller cation or a higher Si/Al ratio"
-        )
-    aluminium = np.zeros(n, dtype=bool)
-    aluminium[chosen] = True
-    charges = np.concatenate(
-        [
-            np.where(aluminium, Q_ALUMINIUM, Q_SILICON),
-            np.where(aluminium[framework.silicon].any(1), Q_BRIDGE, Q_OXYGEN),
-        ]
-    )
-    host = charge * potential_at(points, framework.frac, charges, lattice)
-    random = np.random.default_rng([seed, 1])
-    host = host + 1e-9 * random.random(len(points))  # decides between points that symmetry makes equal
-    places: list[int] = []
-    for _ in range(count):
-        places.append(_best(points, host, points[places], charge, lattice))
-    for _ in range(SWEEPS):
-        before = list(places)
-        for k in range(count):
-            others = [place for j, place in enumerate(places) if j != k]
-            places[k] = _best(points, host, points[others], charge, lattice)
-        if places == before:
-            break
-    return points[places]
-
-
-def _best(points: np.ndarray, host: np.ndarray, others: np.ndarray, charge: int, lattice: np.ndarray) -> int:
-    energy = host
-    if len(others):
-        energy = host + charge * potential_at(points, others, np.full(len(others), float(charge)), lattice)
-        apart = points[:, None] - others
-        apart -= np.rint(apart)
-        close = (np.linalg.norm(apart @ lattice, axis=-1) < APART).any(1)
-        energy = np.where(close, np.inf, energy)
-    if not np.isfinite(energy).any():
-        raise InputError("the pores have no room for that many cations: take a higher Si/Al ratio")
-    return int(energy.argmin())
-
-
-def _free_points(framework: Framework, contact: float) -> np.ndarray:
-    """Grid points [P, 3] at least `contact` from every oxygen and somewhat more from every Si."""
-    lattice, n = framework.lattice, framework.n_silicon
-    steps = np.maximum(2, np.ceil(np.linalg.norm(lattice, axis=1) / GRID).astype(int))
-    axes = [np.arange(step) / step for step in steps]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    kept = []
-    for part in np.array_split(grid, max(1, len(grid) * len(framework.frac) // 2_000_000)):
-        free = _nearest(part, framework.frac[n:], lattice) >= contact
-        free &= _nearest(part, framework.frac[:n], lattice) >= contact + TO_TETRAHEDRON
-        kept.append(part[free])
-    return np.concatenate(kept)
-
-
-def _nearest(points: np.ndarray, sites: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """[P] Å to the nearest site, the 27 nearest images considered."""
-    apart = points[:, None] - sites
-    apart -= np.rint(apart)
-    shifts = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    best = np.full(len(points), np.inf)
-    for shift in shifts:
-        best = np.minimum(best, np.linalg.norm((apart + shift) @ lattice, axis=-1).min(1))
-    return best
-
-
 def _painted(host: Structure, cation: str, count: int, seed: int) -> np.ndarray:
     """[count, 3] fractional coordinates, from the crystal generator completing the cell around the framework."""
     from gen.generator import Generator
@@ -298,7 +232,7 @@ def _painted(host: Structure, cation: str, count: int, seed: int) -> np.ndarray:
     points = np.array([site.frac_coords for site in made[len(host) :]])
     contact = CATIONS[cation][1]
     oxygens = np.array([site.frac_coords for site in host if site.specie.Z == OXYGEN])
-    closest = float(_nearest(points, oxygens, host.lattice.matrix).min())
+    closest = float(nearest(points, oxygens, host.lattice.matrix).min())
     if closest < 0.85 * contact:
         raise InputError(
             f"the crystal generator put {cation} {closest:.2f} Å from an O, below {0.85 * contact:.2f} Å: "
@@ -307,7 +241,7 @@ def _painted(host: Structure, cation: str, count: int, seed: int) -> np.ndarray:
     return points
 
 
-def _as_silica(structure: Structure) -> Structure:
+def as_silica(structure: Structure) -> Structure:
     """The framework alone with all tetrahedra silicon."""
     sites = [site for site in structure if site.specie.Z in (SILICON, ALUMINIUM, OXYGEN)]
     species = [Element("Si") if site.specie.Z == ALUMINIUM else site.specie for site in sites]

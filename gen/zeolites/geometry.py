@@ -20,8 +20,8 @@ from gen.zeolites.pair_batch import PairBatch, make_pair_batch
 from potentials.cell_filter import displace, generalised_forces, lay_out
 from potentials.lbfgs import lbfgs_init, lbfgs_step
 
-BOND = 1.61  # Å, Si-O
-EDGE = BOND * (8 / 3) ** 0.5  # Å, O-O of a regular tetrahedron
+BOND, ALUMINIUM_BOND = 1.61, 1.74  # Å, Si-O and Al-O
+EDGE = (8 / 3) ** 0.5  # O-O of a regular tetrahedron, in bonds
 ANGLE = 145.0  # degrees, Si-O-Si; 147 is the mean over silica zeolites, quartz has 144
 # eV/Å^2. Relative weights are those of DLS-76 squared (2.0, 0.61, 0.23), the scale that of a silicate bond.
 STIFF_BOND, STIFF_EDGE, STIFF_BRIDGE = 40.0, 6.0, 2.0
@@ -37,7 +37,7 @@ class Relaxed:
     """A framework after the least squares."""
 
     framework: Framework
-    misfit: float  # Å, root mean square of the Si-O bonds about 1.61 Å
+    misfit: float  # Å, root mean square of the bonds about 1.61 Å (Si-O) and 1.74 Å (Al-O)
     strain: float  # eV per silicon, what is left of the sum of squares
     fmax: float  # eV/Å
 
@@ -59,6 +59,7 @@ def relax_geometry(
     frameworks: Sequence[Framework],
     *,
     angles: Sequence[float] | None = None,
+    aluminium: Sequence[np.ndarray] | None = None,
     steps: int = 300,
     fmax: float = 0.02,
     max_atoms: int = 2000,
@@ -67,6 +68,7 @@ def relax_geometry(
 
     Args:
         angles: Si-O-Si each framework is drawn towards, degrees; `ANGLE` by default.
+        aluminium: [T] bool of each framework, tetrahedra that are aluminium and have longer bonds; none by default.
         steps: of the optimiser, at most.
         fmax: eV/Å at which a framework is done.
         max_atoms: atoms that are moved together.
@@ -75,6 +77,8 @@ def relax_geometry(
         One result a framework, in order. One that cannot be realised comes back with a large misfit.
     """
     targets = list(angles) if angles is not None else [ANGLE] * len(frameworks)
+    masks = aluminium if aluminium is not None else [np.zeros(f.n_silicon, dtype=bool) for f in frameworks]
+    bonds = [np.where(mask, ALUMINIUM_BOND, BOND) for mask in masks]
     results: list[Relaxed] = []
     start = 0
     while start < len(frameworks):
@@ -82,17 +86,22 @@ def relax_geometry(
         while stop < len(frameworks) and atoms + 3 * frameworks[stop].n_silicon <= max_atoms:
             atoms += 3 * frameworks[stop].n_silicon
             stop += 1
-        results += _relax_batch(frameworks[start:stop], targets[start:stop], steps, fmax)
+        results += _relax_batch(frameworks[start:stop], targets[start:stop], bonds[start:stop], steps, fmax)
         start = stop
     return results
 
 
-def _relax_batch(frameworks: Sequence[Framework], angles: Sequence[float], steps: int, fmax: float) -> list[Relaxed]:
-    """A framework that is done is written down at once, so that its result does not depend on its company."""
+def _relax_batch(
+    frameworks: Sequence[Framework], angles: Sequence[float], bonds: Sequence[np.ndarray], steps: int, fmax: float
+) -> list[Relaxed]:
+    """A framework that is done is written down at once, so that its result does not depend on its company.
+
+    `bonds` are the lengths [T] Å each framework's tetrahedra want.
+    """
     batch = make_pair_batch([f.lattice for f in frameworks], [f.frac for f in frameworks])
     layout = lay_out(batch, variable_cell=True)
     state = lbfgs_init(len(layout.owner), len(frameworks))
-    bonded = _bonded(frameworks, angles, batch)
+    bonded = _bonded(frameworks, angles, bonds, batch)
     joined = [_joined(framework) for framework in frameworks]
     contacts = _contacts(batch, frameworks, joined)
     done: dict[int, Relaxed] = {}
@@ -104,7 +113,7 @@ def _relax_batch(frameworks: Sequence[Framework], angles: Sequence[float], steps
         largest.scatter_reduce_(0, batch.batch, forces.norm(dim=1), "amax")
         for k in torch.nonzero((largest < fmax) | (step == steps)).flatten().tolist():
             if k not in done:
-                done[k] = _result(batch, k, frameworks[k], float(energy[k]), float(largest[k]))
+                done[k] = _result(batch, k, frameworks[k], bonds[k], float(energy[k]), float(largest[k]))
         if len(done) == len(frameworks):
             break
         moved, state = lbfgs_step(state, generalised_forces(batch, layout, forces, stress), layout.owner)
@@ -112,20 +121,27 @@ def _relax_batch(frameworks: Sequence[Framework], angles: Sequence[float], steps
     return [done[k] for k in range(len(frameworks))]
 
 
-def _bonded(frameworks: Sequence[Framework], angles: Sequence[float], batch: PairBatch) -> _Pairs:
+def _bonded(
+    frameworks: Sequence[Framework], angles: Sequence[float], bonds: Sequence[np.ndarray], batch: PairBatch
+) -> _Pairs:
     """Bonds, edges of tetrahedra and bridges, all two-sided."""
     parts = []
-    for k, (framework, angle) in enumerate(zip(frameworks, angles, strict=True)):
-        bridge = 2 * BOND * np.sin(np.radians(angle) / 2)
+    for k, (framework, angle, bond) in enumerate(zip(frameworks, angles, bonds, strict=True)):
+        ends = bond[framework.silicon]  # [2T, 2]
+        bridge = np.sqrt((ends**2).sum(1) - 2 * ends.prod(1) * np.cos(np.radians(angle)))
+        targets = (ends.ravel(), np.repeat(EDGE * bond, 6), bridge)
         for (first, second, shifts), target, stiffness in zip(
-            bonded_pairs(framework), (BOND, EDGE, bridge), (STIFF_BOND, STIFF_EDGE, STIFF_BRIDGE), strict=True
+            bonded_pairs(framework), targets, (STIFF_BOND, STIFF_EDGE, STIFF_BRIDGE), strict=True
         ):
             parts.append(_table(first, second, shifts, k, int(batch.ptr[k]), target, stiffness, one_sided=False))
     return _join(parts)
 
 
 def bonded_pairs(framework: Framework) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
-    """Bonds O-Si, edges O-O and bridges Si-Si of a framework, each as (first, second, cell of the second)."""
+    """Bonds O-Si, edges O-O and bridges Si-Si of a framework, each as (first, second, cell of the second).
+
+    Bonds follow the oxygens, two each, and edges the silicons, six each.
+    """
     count = framework.n_silicon
     oxygens = np.arange(2 * count) + count
     bonds = (np.repeat(oxygens, 2), framework.silicon.ravel(), framework.images.reshape(-1, 3))
@@ -224,13 +240,13 @@ def _energy(batch: PairBatch, tables: Sequence[_Pairs]) -> tuple[Tensor, Tensor,
     return energy, forces, virial / volume[:, None, None]
 
 
-def _result(batch: PairBatch, k: int, framework: Framework, energy: float, fmax: float) -> Relaxed:
+def _result(batch: PairBatch, k: int, framework: Framework, bonds: np.ndarray, energy: float, fmax: float) -> Relaxed:
     start, stop = int(batch.ptr[k]), int(batch.ptr[k + 1])
     cell, positions = batch.cell[k].numpy().copy(), batch.positions[start:stop].numpy()
     if not (np.isfinite(cell).all() and np.isfinite(positions).all()) or abs(np.linalg.det(cell)) < 1e-3:
         return Relaxed(framework, float("inf"), float("inf"), float("inf"))
     moved = replace(framework, lattice=cell, frac=positions @ np.linalg.inv(cell))
-    misfit = float(np.sqrt(((bond_lengths(moved) - BOND) ** 2).mean()))
+    misfit = float(np.sqrt(((bond_lengths(moved) - bonds[framework.silicon].ravel()) ** 2).mean()))
     return Relaxed(moved, misfit, energy / framework.n_silicon, fmax)
 
 

@@ -4,8 +4,21 @@ import numpy as np
 import pytest
 from pymatgen.core import Structure
 
-from gen.zeolites.decoration import CATIONS, choose_aluminium, decorate, loewenstein_fault, neutrality_fault
-from gen.zeolites.electrostatics import COULOMB, potential_at
+from gen.zeolites.bonding import bonded_framework
+from gen.zeolites.cations import (
+    APART,
+    CATIONS,
+    GRID,
+    Q_ALUMINIUM,
+    Q_BRIDGE,
+    Q_OXYGEN,
+    Q_SILICON,
+    TO_TETRAHEDRON,
+    nearest,
+    place_cations,
+)
+from gen.zeolites.decoration import choose_aluminium, decorate, loewenstein_fault, neutrality_fault
+from gen.zeolites.electrostatics import COULOMB, grid_points, potential_on_grid
 from gen.zeolites.framework import supercell
 from gen.zeolites.geometry import relax_geometry
 from gen.zeolites.nets import silica_of_net
@@ -22,9 +35,9 @@ def test_madelung_constant_of_rock_salt() -> None:
     cations = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     sites = np.concatenate([cations, cations + np.array([0.5, 0, 0])])
     charges = np.repeat([1.0, -1.0], 4)
-    # just beside a cation, whose own 1/r is taken off again
-    (near,) = potential_at(np.array([[1e-4, 0, 0]]), sites, charges, 5.64 * np.eye(3))
-    assert (near - COULOMB / 5.64e-4) * 2.82 / COULOMB == pytest.approx(-1.747565, abs=1e-3)
+    # a grid point just beside a cation, whose own 1/r is taken off again
+    near = potential_on_grid((2, 3, 4), sites - [1e-4, 0, 0], charges, 5.64 * np.eye(3))[0, 0, 0]
+    assert (near - COULOMB / 5.64e-4) * 2.82 / COULOMB == pytest.approx(-1.747565, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -65,3 +78,43 @@ def test_faults_are_seen(sodalite: Structure) -> None:
     for site in range(6):
         bridged.replace(site, "Al")
     assert "bridges two Al" in (loewenstein_fault(bridged) or "")
+
+
+def test_room_is_made_for_aluminium_in_any_order_of_sites(sodalite: Structure) -> None:
+    mixed = Structure.from_sites([sodalite[k] for k in np.random.default_rng(0).permutation(len(sodalite))])
+    made = decorate(mixed, aluminium=2, cation="Na", seed=3).structure
+    numbers = np.array(made.atomic_numbers)
+    bonds = {z: np.sort(made.distance_matrix[numbers == z][:, numbers == 8], axis=1)[:, :4] for z in (13, 14)}
+    assert bonds[13] == pytest.approx(1.74, abs=0.02)
+    assert bonds[14] == pytest.approx(1.61, abs=0.02)
+    assert [site.specie.symbol == "O" for site in made[:18]] == [site.specie.symbol == "O" for site in mixed]
+    still = decorate(mixed, aluminium=2, cation="Na", seed=3, relax=False).structure
+    assert np.allclose(still.frac_coords[:18], mixed.frac_coords)
+    assert np.allclose(still.lattice.matrix, mixed.lattice.matrix)
+
+
+def test_cations_are_where_their_energy_is_lowest(sodalite: Structure) -> None:
+    """No single cation can be moved to a better point: checked by sums over all charges, without the table."""
+    framework = bonded_framework(sodalite)
+    chosen = choose_aluminium(framework, 2, 0)
+    first, second = place_cations(framework, chosen, "Na", 2, 0)
+    charges = np.full(18, Q_OXYGEN)
+    charges[:6] = np.where(np.isin(np.arange(6), chosen), Q_ALUMINIUM, Q_SILICON)
+    charges[6:][np.isin(framework.silicon, chosen).any(1)] = Q_BRIDGE
+    shape = tuple(int(n) for n in np.ceil(np.array(sodalite.lattice.abc) / GRID))
+    sites = np.concatenate([framework.frac, [second]])
+    energy = potential_on_grid(shape, sites, np.append(charges, 1.0), framework.lattice).ravel()
+    points = grid_points(shape)
+    free = nearest(points, framework.frac[6:], framework.lattice) >= CATIONS["Na"][1]
+    free &= nearest(points, framework.frac[:6], framework.lattice) >= CATIONS["Na"][1] + TO_TETRAHEDRON
+    free &= nearest(points, np.array([second]), framework.lattice) >= APART
+    here = energy[np.abs(points - first).sum(1).argmin()]
+    assert here == pytest.approx(energy[free].min(), abs=1e-6)
+
+
+def test_faujasite_takes_fourteen_sodium() -> None:
+    framework = relax_geometry([silica_of_net("fau")])[0].framework.to_structure()
+    made = decorate(framework, silicon_per_aluminium=2.4, cation="Na", seed=1)
+    assert made.aluminium == made.cations == 14
+    assert loewenstein_fault(made.structure) is None
+    assert neutrality_fault(made.structure) is None
