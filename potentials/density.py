@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 # A new block is opened where more than this share of a block, and more than so many slots, would be padding.
-_WASTE = 0.2
-_WASTE_SLOTS = 512
+_WASTE = 0.05
+_WASTE_SLOTS = 128
 
 
 @dataclass(frozen=True)

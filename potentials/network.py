@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from potentials.config import Config
-from potentials.density import EdgeLayout, edge_layout, project
+from potentials.density import EdgeLayout, edge_layout
+from potentials.neighbour_density import neighbour_density
 from potentials.radial import BesselBasis, RadialNetwork
 from potentials.spherical import (
     NodeProduct,
+    couple,
     coupling_matrix,
     paths_per_degree,
     product_paths,
@@ -216,7 +218,7 @@ class Interaction(nn.Module):
         terms = [density]
         if self.square is not None:
             stacked = torch.cat(density, dim=1)  # [N, M, C]
-            squares = self._scaled("square", self.square(stacked, stacked), calibrate)
+            squares = self._scaled("square", self.square(stacked), calibrate)
             terms.append(squares)
             if self.cube is not None:
                 cubes = self.cube(self._contract(squares, species), stacked)
@@ -234,21 +236,15 @@ class Interaction(nn.Module):
         degrees_of_y = harmonics.split([2 * n + 1 for n in range(len(self.mix_density))], dim=1)
         arrived: list[list[Tensor]] = [[] for _ in self.mix_density]
         for degree, (feature, send) in enumerate(zip(features, self.send, strict=True)):
-            n_atoms, components, channels = feature.shape
-            sent = (feature @ send).flatten(1).index_select(0, layout.sender)
-            sent = sent.view(-1, components, channels)  # [S, 2l' + 1, C']
-            weights = radial[degree].split(channels, dim=1)
-            factors = degrees_of_y if self.resolved[degree] else (harmonics,)
-            density = torch.cat(
-                [
-                    project(y, (sent * weight[:, None, :]).flatten(1), layout.blocks)
-                    for y, weight in zip(factors, weights, strict=True)
-                ],
-                dim=1,
-            )  # [N, M, (2l' + 1) C']
-            pairs = density.view(n_atoms, -1, channels)  # [N, M (2l' + 1), C']
-            if degree > 0:  # for scalars the coupling matrix is the identity
-                pairs = torch.matmul(getattr(self, f"coupling_{degree}"), pairs)
+            sent = feature @ send
+            weights = radial[degree].split(feature.shape[2], dim=1)
+            coupling = getattr(self, f"coupling_{degree}") if degree > 0 else None  # of scalars it is the identity
+            if self.resolved[degree]:
+                parts = [neighbour_density(y, sent, w, layout) for y, w in zip(degrees_of_y, weights, strict=True)]
+                pairs = torch.cat(parts, dim=1)  # [N, M (2l' + 1), C']
+                pairs = pairs if coupling is None else couple(coupling, pairs)
+            else:
+                pairs = neighbour_density(harmonics, sent, weights[0], layout, coupling)
             for target, part in zip(arrived, split_degrees(pairs, self.density_counts[degree]), strict=True):
                 target.append(part)
         return [torch.cat(parts, dim=2) @ weight for parts, weight in zip(arrived, self.mix_density, strict=True)]

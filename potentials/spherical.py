@@ -14,6 +14,9 @@ from torch import Tensor, nn
 Degrees = range | list[int]
 Path = tuple[int, int, int]  # l1, l2 -> l
 
+_ZERO = 1e-12  # Clebsch-Gordan coefficients below it are rounding errors
+_FEW_PAIRS = 0.75  # of all pairs of components: with more, picking them costs more than it saves
+
 
 def spherical_harmonics(lmax: int) -> o3.SphericalHarmonics:
     """Module: vectors [S, 3] to Y [S, (lmax + 1)^2] of their directions, |Y_l|^2 = 2l + 1."""
@@ -78,24 +81,57 @@ def split_degrees(rows: Tensor, counts: list[int]) -> list[Tensor]:
 class NodeProduct(nn.Module):
     """Channel-wise product of two features [N, M, C] with all degrees 0..lmax, M = (lmax + 1)^2.
 
-    One outer product and one matrix product over all atoms and channels: the same numbers as an e3nn
-    `o3.TensorProduct` with one weightless `uuu` instruction a path.
+    The products of those pairs of components that any output needs, then one matrix product over all atoms and
+    channels: the same numbers as an e3nn `o3.TensorProduct` with one weightless `uuu` instruction a path.
+
+    Args:
+        lmax: degree of both factors.
+        lmax_out: highest degree of the product.
+        symmetric: square of one feature: paths l1 <= l2 only, each pair of components once.
     """
 
     def __init__(self, lmax: int, lmax_out: int, symmetric: bool) -> None:
         super().__init__()
         degrees = range(lmax + 1)
+        size = (lmax + 1) ** 2
         self.paths = product_paths(degrees, degrees, lmax_out, symmetric)
         self.counts = paths_per_degree(self.paths, lmax_out)
+        self.symmetric = symmetric
         matrix = coupling_matrix(self.paths, degrees, degrees)
+        by_pair = matrix.view(-1, size, size)
+        if symmetric:  # x_i x_j = x_j x_i
+            by_pair = torch.triu(by_pair) + torch.tril(by_pair, -1).transpose(1, 2)
+        left, right = (by_pair.abs().amax(0) > _ZERO).nonzero(as_tuple=True)
+        self.pairwise = symmetric or len(left) < _FEW_PAIRS * size**2
+        if self.pairwise:
+            matrix = by_pair[:, left, right]
+        self.register_buffer("left", left, persistent=False)
+        self.register_buffer("right", right, persistent=False)
         self.register_buffer("matrix", matrix.to(torch.get_default_dtype()), persistent=False)
+        self.left: Tensor
+        self.right: Tensor
         self.matrix: Tensor
 
-    def forward(self, left: Tensor, right: Tensor) -> list[Tensor]:
-        """Two [N, M, C] to one [N, 2l + 1, paths_l * C] for each l; channels of one path lie together."""
-        n, _, channels = left.shape
-        outer = (left[:, :, None, :] * right[:, None, :, :]).reshape(n, -1, channels)  # [N, M * M, C]
-        return split_degrees(torch.matmul(self.matrix, outer), self.counts)
+    def forward(self, left: Tensor, right: Tensor | None = None) -> list[Tensor]:
+        """Two [N, M, C] to one [N, 2l + 1, paths_l * C] for each l; channels of one path lie together.
+
+        Args:
+            left: one factor.
+            right: the other; without it `left` is squared, all that a `symmetric` product can do.
+        """
+        if self.symmetric and right is not None:
+            raise TypeError("a symmetric product squares one feature: give it no second")
+        second = left if right is None else right
+        if self.pairwise:
+            products = left.index_select(1, self.left) * second.index_select(1, self.right)  # [N, pairs, C]
+        else:
+            products = (left[:, :, None, :] * second[:, None, :, :]).flatten(1, 2)  # [N, M * M, C]
+        return split_degrees(couple(self.matrix, products), self.counts)
+
+
+def couple(matrix: Tensor, pairs: Tensor) -> Tensor:
+    """matrix [R, P] times the pairs [N, P, C] of every atom: [N, R, C]."""
+    return torch.bmm(matrix.expand(pairs.shape[0], -1, -1), pairs)
 
 
 def _offsets(degrees: Degrees) -> dict[int, int]:

@@ -71,7 +71,7 @@ def test_symmetric_paths_leave_nothing_out() -> None:
     by_path = {}
     for product, target in ((full, {}), (half, by_path)):
         seen = [0] * 3
-        outputs = product(feature, feature)
+        outputs = product(feature)
         for path in product.paths:
             c = path[2]
             block = outputs[c][:, :, seen[c] * CHANNELS : (seen[c] + 1) * CHANNELS]
@@ -81,6 +81,24 @@ def test_symmetric_paths_leave_nothing_out() -> None:
             everything = dict(target)
     for (a, b, c), block in everything.items():
         assert torch.allclose(block, by_path[(min(a, b), max(a, b), c)], atol=1e-13)
+
+
+def test_a_symmetric_product_takes_one_factor() -> None:
+    with pytest.raises(TypeError, match="squares one feature"):
+        node_product(1, 1, symmetric=True)(random_feature(1, 1), random_feature(1, 2))
+
+
+@pytest.mark.parametrize(("lmax", "lmax_out", "symmetric"), [(2, 2, True), (2, 2, False), (2, 0, False)])
+def test_products_have_two_derivatives(lmax: int, lmax_out: int, symmetric: bool) -> None:
+    """With all pairs of components, with each pair once, and with those pairs alone that an output needs."""
+    product = node_product(lmax, lmax_out, symmetric)
+    factors = [random_feature(lmax, seed)[:2, :, :1].clone().requires_grad_() for seed in range(1 if symmetric else 2)]
+
+    def cubed(*given: torch.Tensor) -> torch.Tensor:
+        return sum((part**3).sum() for part in product(*given))
+
+    assert torch.autograd.gradcheck(cubed, factors)
+    assert torch.autograd.gradgradcheck(cubed, factors)
 
 
 @pytest.mark.parametrize("inverted", [False, True])
@@ -98,9 +116,9 @@ def test_product_is_equivariant_under_o3(inverted: bool) -> None:
         return torch.cat(turned, dim=1)
 
     feature = random_feature(lmax, 4)
-    before = product(feature, feature)
+    before = product(feature)
     turned = turn(feature, range(lmax + 1))
-    after = product(turned, turned)
+    after = product(turned)
     for degree in range(lmax + 1):
         expected = turn(before[degree], range(degree, degree + 1))
         assert torch.allclose(after[degree], expected, atol=1e-5)  # e3nn's Wigner D is good to about 1e-7

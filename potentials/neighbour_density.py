@@ -1,0 +1,175 @@
+"""What an atom hears of its neighbours: sum_j Y(r_ij) x (w_ij h_j), coupled to the degrees of its output.
+
+Plain tensor operations write the product w h of every slot to memory and read it back several times, forward and
+backward. On a CPU the atoms are taken instead in portions small enough for the processor's cache, and the backward pass
+makes the products again rather than keep them. Both ways give the same numbers; the plain one stays where a graph of
+the derivatives is wanted (training on forces), on other devices and while a program is traced.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from potentials.density import EdgeLayout, project
+from potentials.spherical import couple
+
+Blocks = tuple[tuple[int, int], ...]
+
+_PORTION_BYTES = 512 * 1024  # of the products w h of one portion of atoms: half of a core's second-level cache
+
+
+def neighbour_density(
+    harmonics: Tensor, features: Tensor, weights: Tensor, layout: EdgeLayout, coupling: Tensor | None = None
+) -> Tensor:
+    """The coupled density of features of one degree l', for each renumbered atom [N, R, C].
+
+    Differentiable in its first three arguments, twice where the first derivative is taken with a graph.
+
+    Args:
+        harmonics: some or all components of Y in each slot [S, M].
+        features: what each renumbered atom sends [N, 2l' + 1, C].
+        weights: radial weight of each slot and channel [S, C].
+        layout: the slots of each atom.
+        coupling: Clebsch-Gordan coefficients [R, M (2l' + 1)]; None leaves the R = M (2l' + 1) products as they are.
+    """
+    traced = not isinstance(features.shape[0], int)
+    if traced or features.device.type != "cpu":
+        return _plain(harmonics, features, weights, coupling, layout.sender, layout.blocks)
+    return _Density.apply(harmonics, features, weights, coupling, layout.sender, layout.blocks)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _plain(
+    harmonics: Tensor, features: Tensor, weights: Tensor, coupling: Tensor | None, sender: Tensor, blocks: Blocks
+) -> Tensor:
+    n_atoms, components, channels = features.shape
+    sent = features.flatten(1).index_select(0, sender).view(-1, components, channels)
+    density = project(harmonics, (sent * weights[:, None, :]).flatten(1), blocks)
+    pairs = density.view(n_atoms, -1, channels)
+    return pairs if coupling is None else couple(coupling, pairs)
+
+
+class _Density(torch.autograd.Function):
+    """`_plain`, portion by portion."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        harmonics: Tensor,
+        features: Tensor,
+        weights: Tensor,
+        coupling: Tensor | None,
+        sender: Tensor,
+        blocks: Blocks,
+    ) -> Tensor:
+        ctx.save_for_backward(harmonics, features, weights, coupling, sender)
+        ctx.blocks = blocks
+        n_atoms, components, channels = features.shape
+        flat = features.reshape(n_atoms, -1)
+        rows = harmonics.shape[1] * components if coupling is None else coupling.shape[0]
+        out = features.new_empty(n_atoms, rows, channels)
+        for first, last, start, stop in _portions(blocks, flat):
+            atoms, width = last - first, (stop - start) // (last - first)
+            sent = flat.index_select(0, sender[start:stop]).view(stop - start, components, channels)
+            sent *= weights[start:stop, None, :]
+            values = sent.view(atoms, width, components * channels)
+            left = harmonics[start:stop].unflatten(0, (atoms, width)).transpose(1, 2)
+            if coupling is None:
+                torch.bmm(left, values, out=out[first:last].view(atoms, -1, components * channels))
+            else:
+                pairs = torch.bmm(left, values).view(atoms, -1, channels)
+                torch.bmm(coupling.expand(atoms, -1, -1), pairs, out=out[first:last])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        harmonics, features, weights, coupling, sender = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the derivative is to be differentiated again
+            found = _plain_gradients(gradients[0], harmonics, features, weights, coupling, sender, ctx.blocks)
+        else:
+            wanted = ctx.needs_input_grad[:3]
+            found = _gradients(gradients[0], harmonics, features, weights, coupling, sender, ctx.blocks, wanted)
+        return *found, None, None, None
+
+
+def _gradients(
+    gradient: Tensor,
+    harmonics: Tensor,
+    features: Tensor,
+    weights: Tensor,
+    coupling: Tensor | None,
+    sender: Tensor,
+    blocks: Blocks,
+    wanted: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Derivatives with respect to harmonics, features and weights, portion by portion."""
+    n_atoms, components, channels = features.shape
+    gradient = gradient.contiguous()
+    flat = features.reshape(n_atoms, -1)
+    of_harmonics = harmonics.new_empty(harmonics.shape) if wanted[0] else None
+    of_features = torch.zeros_like(flat) if wanted[1] else None
+    of_weights = weights.new_empty(weights.shape) if wanted[2] else None
+    back = None if coupling is None else coupling.t()
+    for first, last, start, stop in _portions(blocks, flat):
+        if start == stop:  # atoms without neighbours
+            continue
+        atoms, slots, width = last - first, stop - start, (stop - start) // (last - first)
+        pulled = gradient[first:last] if back is None else torch.bmm(back.expand(atoms, -1, -1), gradient[first:last])
+        pulled = pulled.view(atoms, -1, components * channels)  # [n, M, (2l' + 1) C]
+        left = harmonics[start:stop].unflatten(0, (atoms, width))
+        chosen = sender[start:stop]
+        sent = flat.index_select(0, chosen).view(slots, components, channels)
+        weight = weights[start:stop, None, :]
+        if of_harmonics is not None:
+            values = (sent * weight).view(atoms, width, components * channels)
+            into = of_harmonics[start:stop].view(atoms, width, harmonics.shape[1])
+            torch.bmm(values, pulled.transpose(1, 2), out=into)
+        if of_features is None and of_weights is None:
+            continue
+        arriving = torch.bmm(left, pulled).view(slots, components, channels)
+        if of_weights is not None:
+            torch.sum(sent.mul_(arriving), 1, out=of_weights[start:stop])
+        if of_features is not None:
+            of_features.index_add_(0, chosen, arriving.mul_(weight).view(slots, -1))
+    return of_harmonics, None if of_features is None else of_features.view(features.shape), of_weights
+
+
+def _plain_gradients(
+    gradient: Tensor,
+    harmonics: Tensor,
+    features: Tensor,
+    weights: Tensor,
+    coupling: Tensor | None,
+    sender: Tensor,
+    blocks: Blocks,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from operations that autograd can follow."""
+    n_atoms, components, channels = features.shape
+    pulled = gradient if coupling is None else couple(coupling.t(), gradient)
+    pulled = pulled.reshape(n_atoms, -1, components * channels)
+    sent = features.flatten(1).index_select(0, sender).view(-1, components, channels)
+    values = (sent * weights[:, None, :]).flatten(1)
+    of_harmonics, arriving, start, first = [], [], 0, 0
+    for atoms, width in blocks:
+        stop, last = start + atoms * width, first + atoms
+        of_block = torch.bmm(values[start:stop].unflatten(0, (atoms, width)), pulled[first:last].transpose(1, 2))
+        of_harmonics.append(of_block.flatten(0, 1))
+        arriving.append(torch.bmm(harmonics[start:stop].unflatten(0, (atoms, width)), pulled[first:last]).flatten(0, 1))
+        start, first = stop, last
+    arrived = torch.cat(arriving).view(-1, components, channels)
+    of_features = torch.zeros_like(features.flatten(1))
+    of_features = of_features.index_add(0, sender, (arrived * weights[:, None, :]).flatten(1))
+    return torch.cat(of_harmonics), of_features.view(features.shape), (arrived * sent).sum(1)
+
+
+def _portions(blocks: Blocks, flat: Tensor) -> list[tuple[int, int, int, int]]:
+    """Runs of atoms with the same number of slots: (first atom, last, first slot, last), ends exclusive."""
+    most = max(1, _PORTION_BYTES // max(1, flat.shape[1] * flat.element_size()))  # slots
+    found, slot, atom = [], 0, 0
+    for atoms, width in blocks:
+        step = max(1, most // max(1, width))
+        for first in range(0, atoms, step):
+            count = min(step, atoms - first)
+            found.append((atom + first, atom + first + count, slot + first * width, slot + (first + count) * width))
+        slot, atom = slot + atoms * width, atom + atoms
+    return found
