@@ -26,7 +26,7 @@ from potentials.errors import InputError
 logger = logging.getLogger(__name__)
 
 LINK_WEIGHT = 4.0  # spreads of a property that a misfit of links of 1 counts for
-NEAR = 0.1  # spreads of a property from what is asked, with which an assembled framework will do
+NEAR = 0.15  # spreads of a property from what is asked, with which an assembled framework will do
 MAX_ATTEMPTS = 5  # when frameworks that cannot be assembled are drawn again
 
 

@@ -51,7 +51,7 @@ class SorbentSampling(SamplingConfig):
     draw_net: bool = True  # draw the net's graph before the blocks; False leaves it to what the positions make
     # sets of beads of which one is assembled: the one whose links fit and, if values are asked for, that promises them
     candidates: int = Field(default=16, ge=1)
-    assembled: int = Field(default=4, ge=1)  # of the candidates, at most; the one that then promises the values is kept
+    assembled: int = Field(default=6, ge=1)  # of the candidates, at most; the one that then promises the values is kept
     free_candidates: int = Field(default=6, ge=1)  # the same where no value is asked for
     draws: int = Field(default=40, ge=1)  # sets of blocks drawn for one attempt before it is given up
 
