@@ -13,7 +13,7 @@ from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
 from torch_geometric.data import Batch
 
-from potentials.ase_database import read_ase_database
+from potentials.ase_database import read_ase_database, read_ase_lmdb
 from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
 from potentials.config import Config
 from potentials.errors import InputError
@@ -72,7 +72,7 @@ class LabelConfig(Config):
 
 
 def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
-    """All frames of an extended XYZ file (plain, `.gz` or `.xz`) or ASE database (`.db`), labels in eV and Å.
+    """All frames of an extended XYZ file (also `.gz`, `.xz`) or ASE database (`.db`, `.aselmdb`), labels in eV and Å.
 
     Each graph carries `energy [1]` and, where asked for, `forces [N, 3]` and `stress [1, 3, 3]` (NaN for a frame
     without a three-dimensional cell), float64.
@@ -134,15 +134,12 @@ def _read(path: Path) -> list[tuple[str, "Atoms"]]:
     """Each frame with its name within the file."""
     from ase.io import read
 
-    if path.suffix in _LMDB:
-        raise InputError(
-            f"{path} is an LMDB, which Sorbus does not read (its binding's licence, and records that may be pickles): "
-            "where it was made, run `ase db data.aselmdb --insert-into data.db` and give data.db"
-        )
     if not path.is_file():
         raise InputError(f"no training data at {path}: check data.train and data.validation")
     if path.suffix == ".db":
         return read_ase_database(path)
+    if path.suffix in _LMDB:
+        return read_ase_lmdb(path)
     try:
         # the reader seeks back and forth, which is slow in a compressed file
         data = path.read_bytes()

@@ -17,7 +17,7 @@ Fraction = Annotated[float, pydantic.Field(gt=0, lt=1)]
 class DataConfig(Config):
     """Where the labelled structures are."""
 
-    train: Path  # extended XYZ (plain, .gz, .xz) or ASE database (.db)
+    train: Path  # extended XYZ (plain, .gz, .xz) or ASE database (.db, .aselmdb)
     validation: Path | None = None  # another file; without one a part of `train` is held out
     validation_fraction: Fraction = 0.1  # of `train`, chosen by `seed`
     labels: LabelConfig = LabelConfig()

@@ -98,9 +98,3 @@ def test_a_damaged_row_is_one_sentence(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(InputError, match="after row 2: the database is damaged"):
         read_frames(tmp_path / "au.db", LabelConfig())
-
-
-@pytest.mark.parametrize("name", ["data.lmdb", "data.aselmdb"])
-def test_lmdb_is_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"insert-into data\.db"):
-        read_frames(tmp_path / name, LabelConfig())
