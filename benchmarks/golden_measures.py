@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.core import Structure
@@ -22,6 +23,15 @@ from screening.adsorption.uff import UFF
 
 MOST_MOVES = 12_000_000  # of a batched state point; boxes of hundreds of molecules need them
 MOST_WORK = 1e13  # distances looked at: no bound
+
+
+@dataclass(frozen=True)
+class Told(Measured):
+    """A figure and how it came about."""
+
+    words: str = ""
+
+
 Build = Callable[[], Structure]
 Measure = Callable[[float, int], Measured]  # (effort, seed)
 
@@ -95,7 +105,10 @@ def uptake_batched(
 ) -> Measured:
     """`uptake` by the engine of our own, to a relative error at effort 1."""
     target = min(error / effort**0.5, 0.2)
-    return _figure(_run_batched(structure, model, mixture, pressure, temperature, target, ideal_gas, seed), gas, kind)
+    result = _run_batched(structure, model, mixture, pressure, temperature, target, ideal_gas, seed)
+    figure = _figure(result, gas, kind)
+    words = "; ".join(part for part in (result.method.split("; ")[0].removesuffix(","), result.note) if part)
+    return Told(figure.value, figure.std, words)
 
 
 @functools.cache

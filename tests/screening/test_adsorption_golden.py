@@ -131,20 +131,30 @@ def test_the_summary_counts_what_lies_within_its_error(tmp_path, monkeypatch):
 
     import benchmarks.adsorption_golden as golden
 
-    lines = [{"id": "G1", "note": "+0.4 combined standard errors apart"}]
-    lines += [{"id": "G2a", "note": "-3.1 combined standard errors apart"}]
-    lines += [{"id": "G2a", "note": "-0.1 combined standard errors apart"}]  # the later one counts
-    lines += [{"id": "G17bo", "note": "+4.0 combined standard errors apart"}]
+    def line(id: str, apart: str, error: float = 0.1) -> dict:
+        return {
+            "id": id,
+            "note": f"{apart} combined standard errors apart",
+            "protocol": f"; standard error {error:g} (p",
+        }
+
+    lines = [line("G1", "+0.4"), line("G2a", "-3.1"), line("G2a", "-0.1")]  # the later one counts
+    lines += [line("G2ao", "+9.0", 0.001)]  # averages otherwise than the published run
+    lines += [line("G17bo", "+4.0")]
+    lines += [line("G30a", "-6.8", 0.0), line("G30ao", "-1.0")]  # an error of zero is none
+    lines += [line("G30b", "-1.5", 0.05), line("G30bo", "+1.0", 0.07)]  # both average alike: the surer one
+    lines += [line("G30co", "-9.0", 0.0)]  # not measured
     path = tmp_path / "results.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     recorded = []
     monkeypatch.setattr(golden, "record", lambda **line: recorded.append(line))
     summarise(path)
     assert recorded[0]["id"] == "E1"
-    assert recorded[0]["value"] == pytest.approx(2 / 3)
-    assert '"G17b": 4.0' in recorded[0]["protocol"]
+    assert recorded[0]["value"] == pytest.approx(4 / 5)
+    assert 'outside: {"G17b": 4.0};' in recorded[0]["protocol"]
+    assert "G30c" in recorded[0]["protocol"].split("not measured: ")[1]
     assert recorded[1]["id"] == "E1b"
-    assert recorded[1]["value"] == 0.0
+    assert recorded[1]["value"] == pytest.approx(2 / 4)
 
 
 def test_a_structure_not_at_hand_is_said_to_be_so(tmp_path, monkeypatch):
