@@ -1,17 +1,22 @@
 """Train a charge network on systems whose charges are known; resumes exactly where a killed run stood.
 
 The loss is the Huber penalty of the charge error, averaged over all atoms (distinct atoms count as often as they
-occur). Weights are averaged exponentially; the average with the least validation error is what is kept.
+occur). Where poses of a guest are known (`guest_poses.py`), what the charges do in the pores counts beside it:
+
+    L = <h(dq; delta_q)>_atoms + w_K <h(ln K/K_ref; delta_K)>_systems + w_U <h(dU; delta_U)>_poses
+
+with the Huber penalty h (`huber`). Weights are averaged exponentially; the average with the least validation error is
+what is kept.
 """
 
 import copy
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 import safetensors.torch
@@ -23,10 +28,12 @@ from potentials.charge_network import ChargeEnsemble, ChargeGraph, ChargeNetwork
 from potentials.config import Config
 from potentials.errors import InputError
 from potentials.files import write_atomic
+from potentials.guest_poses import GuestPoses, energy_changes, log_henry_change
 from potentials.learning_curve import write_metrics
 from potentials.network import Interaction
 
 Positive = Annotated[float, pydantic.Field(gt=0)]
+NotNegative = Annotated[float, pydantic.Field(ge=0)]
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 STATE, METRICS = "state.safetensors", "metrics.csv"
@@ -47,6 +54,11 @@ class ChargeTrainConfig(Config):
     huber_delta: Positive = 0.02  # e; errors beyond it count linearly
     hide_elements: Share = 0.1  # chance that a system's elements are treated as never seen, to learn by kinship
     noise: Annotated[float, pydantic.Field(ge=0, le=0.2)] = 0.01  # Å, random error of every bond vector in training
+    henry_weight: NotNegative = 0.0  # e; of the penalty of ln(K / K_ref), for systems with poses
+    henry_delta: Positive = 0.4  # of ln(K / K_ref); errors beyond it count linearly
+    pose_weight: NotNegative = 0.0  # e; of the penalty of the energies of poses
+    pose_delta: Positive = 0.5  # kT; errors beyond it count linearly
+    keep: Literal["best", "last"] = "best"  # averaged weights with the least validation error, or those of the end
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ class LabelledGraph:
 
     graph: ChargeGraph
     target: Tensor  # [N] e
+    poses: GuestPoses | None = None  # of a guest in its pores
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,13 @@ class ChargeErrors:
     mean_absolute: float  # e
     rms: float  # e
     median_system: float  # e, median over systems of their mean absolute error
+    log_henry: float | None = None  # mean |ln(K / K_ref)| of the systems with poses
+    pose_rms: float | None = None  # kT, of the energies of poses: root of the mean over systems of mean squares
+    within: float | None = None  # share of the systems with poses whose K is within a factor 1.5
+
+    def score(self, henry_weight: float) -> float:
+        """What choices go by: the mean absolute error and `henry_weight` times the mean of |ln(K / K_ref)|, e."""
+        return self.mean_absolute + (henry_weight * self.log_henry if self.log_henry is not None else 0.0)
 
 
 def train_charge_network(
@@ -126,8 +146,9 @@ def train_charge_network(
         started = time.monotonic()
         loss = _epoch(config, model, optimizer, average, training, progress, total_steps, seed)
         errors = charge_errors(_with_weights(model, network, average), validation)
-        if progress["best"] is None or errors.mean_absolute < progress["best"]:
-            progress |= {"best": errors.mean_absolute, "best_epoch": progress["epoch"]}
+        score = errors.score(config.henry_weight)
+        if config.keep == "last" or progress["best"] is None or score < progress["best"]:
+            progress |= {"best": score, "best_epoch": progress["epoch"]}
             best = {name: value.clone() for name, value in average.items()}
         progress["seconds"] += time.monotonic() - started
         row = {
@@ -139,13 +160,15 @@ def train_charge_network(
             "validation_median_system": errors.median_system,
             "seconds": round(progress["seconds"], 1),
         }
+        if errors.log_henry is not None:
+            row |= {"validation_log_henry": errors.log_henry, "validation_within_1.5": errors.within}
         progress["history"] = [*progress["history"], row]
         progress["epoch"] += 1
         _save_state(state, model, optimizer, average, best, progress, identity)
         write_metrics(out / METRICS, progress["history"])
         print(
             f"epoch {row['epoch']}: loss {loss:.5f}, validation MAE {errors.mean_absolute:.5f} e, "
-            f"median {errors.median_system:.5f} e, {row['seconds']:.0f} s",
+            f"median {errors.median_system:.5f} e, {_in_pores(errors)}{row['seconds']:.0f} s",
             flush=True,
         )
         if log is not None:
@@ -158,18 +181,28 @@ def charge_errors(
 ) -> ChargeErrors:
     """Errors of a network, or of the mean of several, over labelled systems; `atoms` bounds a batch."""
     absolute, squared, count = [], [], []
+    log_henry, pose_squares = [], []
     model.eval()
     with torch.no_grad():
         for chosen in batches_of(systems, atoms, seed=None, epoch=0):
             graph = join_graphs([systems[i].graph for i in chosen])
             error = model(graph) - torch.cat([systems[i].target for i in chosen])
+            for own, poses in _with_poses([systems[i] for i in chosen], error):
+                log_henry.append(float(log_henry_change(poses, own)))
+                pose_squares.append(float(energy_changes(poses, own).square().mean()))
             zeros = error.new_zeros(graph.n_systems, dtype=torch.float64)
             weight = graph.multiplicity.double()
             absolute.append(zeros.index_add(0, graph.system, weight * error.abs()))
             squared.append(zeros.index_add(0, graph.system, weight * error.square()))
             count.append(zeros.index_add(0, graph.system, weight))
     a, s, n = torch.cat(absolute), torch.cat(squared), torch.cat(count)
-    return ChargeErrors(float(a.sum() / n.sum()), float((s.sum() / n.sum()).sqrt()), float((a / n).median()))
+    charges = (float(a.sum() / n.sum()), float((s.sum() / n.sum()).sqrt()), float((a / n).median()))
+    if not log_henry:
+        return ChargeErrors(*charges)
+    sizes = torch.tensor(log_henry, dtype=torch.float64).abs()
+    within = (sizes < math.log(1.5)).double().mean()
+    rms = math.sqrt(sum(pose_squares) / len(pose_squares))
+    return ChargeErrors(*charges, log_henry=float(sizes.mean()), pose_rms=rms, within=float(within))
 
 
 def best_shrinkage(model: ChargeNetwork, systems: Sequence[LabelledGraph]) -> float:
@@ -238,7 +271,10 @@ def _epoch(
         graph = replace(graph, vectors=graph.vectors + config.noise * torch.randn(graph.vectors.shape, generator=noise))
         hidden = torch.rand(graph.n_systems, generator=noise) < config.hide_elements
         charges = model(graph, known=(~hidden).float()[graph.system])
-        loss = (graph.multiplicity * huber(charges - target, config.huber_delta)).sum() / graph.multiplicity.sum()
+        error = charges - target
+        loss = (graph.multiplicity * huber(error, config.huber_delta)).sum() / graph.multiplicity.sum()
+        if config.henry_weight or config.pose_weight:
+            loss = loss + pore_penalty(config, [training[i] for i in chosen], error)
         if not torch.isfinite(loss):
             raise InputError(f"the loss is {loss.item()} at step {progress['step']}: lower train.lr ({config.lr:g})")
         for group in optimizer.param_groups:
@@ -256,8 +292,32 @@ def _epoch(
     return summed / done
 
 
+def pore_penalty(config: ChargeTrainConfig, systems: Sequence[LabelledGraph], error: Tensor) -> Tensor:
+    """What charge errors [N] (e) of joined systems cost in their pores, e; zero where none has poses."""
+    henry, energies = error.new_zeros(()), error.new_zeros(())
+    known = 0
+    for own, poses in _with_poses(systems, error):
+        henry = henry + huber(log_henry_change(poses, own), config.henry_delta)
+        energies = energies + huber(energy_changes(poses, own), config.pose_delta).mean()
+        known += 1
+    return (config.henry_weight * henry + config.pose_weight * energies) / max(known, 1)
+
+
+def _with_poses(systems: Sequence[LabelledGraph], error: Tensor) -> Iterator[tuple[Tensor, GuestPoses]]:
+    """Each system's part of the errors [N], and its poses, where it has any."""
+    for system, own in zip(systems, error.split([len(system.target) for system in systems]), strict=True):
+        if system.poses is not None:
+            yield own, system.poses
+
+
+def _in_pores(errors: ChargeErrors) -> str:
+    if errors.log_henry is None or errors.within is None:
+        return ""
+    return f"|ln K/K_ref| {errors.log_henry:.3f}, {errors.within:.1%} within 1.5, "
+
+
 def huber(error: Tensor, delta: float) -> Tensor:
-    """|error| beyond `delta` less half of it, quadratic within; in e."""
+    """|error| beyond `delta` less half of it, quadratic within (P. J. Huber, Ann. Math. Stat. 35, 73 (1964))."""
     size = error.abs()
     return torch.where(size < delta, size.square() / (2 * delta), size - delta / 2)
 

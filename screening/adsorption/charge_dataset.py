@@ -9,7 +9,7 @@ errors it will meet in use.
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -93,8 +93,8 @@ def read_charged_cif(name: str, text: str) -> ChargedFramework:
     return ChargedFramework(name, structure, elements, np.array(structure.site_properties["charge"]))
 
 
-def read_archive(path: Path, folder: str = "") -> Iterator[ChargedFramework]:
-    """Every framework of a tar archive of CIFs, in order of name; `folder` picks part of it.
+def read_archive(path: Path, folder: str = "", names: Container[str] | None = None) -> Iterator[ChargedFramework]:
+    """Every framework of a tar archive of CIFs, in order of name; `folder` and `names` pick part of it.
 
     Raises:
         InputError: no such archive, or a file in it without charges.
@@ -102,6 +102,8 @@ def read_archive(path: Path, folder: str = "") -> Iterator[ChargedFramework]:
     with _opened(path) as tar:
         members = [m for m in tar.getmembers() if m.name.endswith(".cif") and folder in m.name]
         for member in sorted(members, key=lambda m: m.name):
+            if names is not None and Path(member.name).stem not in names:
+                continue
             stream = tar.extractfile(member)
             if stream is not None:
                 yield read_charged_cif(Path(member.name).stem, stream.read().decode(errors="replace"))
@@ -149,9 +151,7 @@ def prepare_framework(framework: ChargedFramework, cutoff: float) -> PreparedFra
     if fault := geometry_fault(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True):
         raise InputError(f"{framework.name}: {fault}")
     numbers = np.array(structure.atomic_numbers)
-    first, inverse, counts = np.unique(
-        _equivalent(structure), return_index=True, return_inverse=True, return_counts=True
-    )[1:]
+    first, inverse, counts = distinct_atoms(structure)
     centre, neighbour, vectors = _edges(structure, cutoff)
     kept = np.isin(centre, first)
     return PreparedFramework(
@@ -167,6 +167,11 @@ def prepare_framework(framework: ChargedFramework, cutoff: float) -> PreparedFra
         vectors=vectors[kept].astype(np.float32),
         target=np.bincount(inverse, weights=framework.charges) / counts,
     )
+
+
+def distinct_atoms(structure: Structure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices [R] of the symmetry-distinct atoms, which of them each atom is equivalent to [n], and how often [R]."""
+    return np.unique(_equivalent(structure), return_index=True, return_inverse=True, return_counts=True)[1:]
 
 
 def prepare_archive(path: Path, cutoff: float, cache: Path, sha256: str) -> list[PreparedFramework]:

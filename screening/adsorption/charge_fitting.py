@@ -3,7 +3,7 @@
 import csv
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -23,6 +23,7 @@ from potentials.charge_training import (
 from potentials.config import Config
 from potentials.errors import InputError
 from potentials.files import data_root, sha256_file, sha256_json
+from potentials.guest_poses import GuestPoses
 from screening.adsorption.charge_dataset import (
     PRIOR_FEATURES,
     PreparedFramework,
@@ -34,7 +35,9 @@ from screening.adsorption.charge_dataset import (
     split_of,
 )
 from screening.adsorption.environment_charges import EnvironmentEstimate, fit_table
+from screening.adsorption.guest_poses import PoseConfig
 from screening.adsorption.learned_charges import ChargeModel, load_model, save_model
+from screening.adsorption.pose_archive import poses_of
 
 
 class ChargeDataConfig(Config):
@@ -50,6 +53,10 @@ class ChargeDataConfig(Config):
         str, ...
     ] = ()  # frameworks that hold one of these are never trained on: how well it does then
     cache: Path = Path("runs/charges/cache")  # prepared frameworks, kept for the next run
+    poses: PoseConfig | None = None  # of a guest in the pores, for train.henry_weight and train.pose_weight
+    # train on the validation part too, for a last fit once every setting is chosen; the validation figures of such a
+    # training are of frameworks it saw, so it needs train.keep: last and a shrinkage
+    refit: bool = False
 
 
 class ChargeFitConfig(Config):
@@ -62,6 +69,7 @@ class ChargeFitConfig(Config):
     train: ChargeTrainConfig = ChargeTrainConfig()
     # folders of models trained before on the same data; the model written is the mean of theirs and the new network
     members: tuple[Path, ...] = ()
+    shrinkage: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None  # of corrections; null: by validation
     start: Path | None = None  # folder of a model whose newest network is trained on, instead of random weights
 
 
@@ -81,13 +89,26 @@ def train_charges(
             f"network.prior_features is {config.network.prior_features}: "
             f"the table of bonding environments gives {PRIOR_FEATURES}"
         )
+    if config.data.refit and (config.train.keep != "last" or config.shrinkage is None):
+        raise InputError(
+            "data.refit trains on the validation frameworks, so nothing can be chosen on them: "
+            "set train.keep to last and shrinkage to a number such as 0.95"
+        )
+    if config.data.poses is None and (config.train.henry_weight or config.train.pose_weight):
+        raise InputError("train.henry_weight and train.pose_weight need poses of a guest: set data.poses, {} will do")
     archive = located(config.data.frameworks)
     sha256 = sha256_file(archive)
     parts = split_frameworks(config.data, config.network.cutoff, sha256)
     training, validation = parts["training"], parts["validation"]
+    if config.data.refit:
+        training = training + validation
     table = fit_table((f.keys, f.charges) for f in training)
-    labelled = labelled_graphs(training, cross_fitted_estimates(training))
-    held_out = labelled_graphs(validation, estimates_from(table, validation))
+    poses: dict[str, GuestPoses | None] = {}
+    if config.data.poses is not None:
+        known = poses_of(parts["training"] + validation, archive, sha256, config.data.poses, config.data.cache)
+        poses = {f.name: own for f, own in zip(parts["training"] + validation, known, strict=True)}
+    labelled = labelled_graphs(training, cross_fitted_estimates(training), poses)
+    held_out = labelled_graphs(validation, estimates_from(table, validation), poses)
     base = _mean_absolute([(g.graph.base - g.target, g.graph.multiplicity) for g in held_out])
     print(
         f"{len(training)} training and {len(validation)} validation frameworks; validation MAE of the environments "
@@ -114,17 +135,18 @@ def train_charges(
         log=log,
         start=cast(ChargeNetwork, start.network.members[0]) if start is not None else None,
     )
-    shrinkage = best_shrinkage(model, held_out)
+    shrinkage = best_shrinkage(model, held_out) if config.shrinkage is None else config.shrinkage
     shrink_corrections(model, shrinkage)
     alone = charge_errors(model, held_out)
     networks = [model, *(cast(ChargeNetwork, one) for old in joined for one in old.network.members)]
     errors = charge_errors(ChargeEnsemble(networks), held_out)
-    # in use the table may know the validation part too; the network was chosen on it but not fitted to it
-    shipped = fit_table((f.keys, f.charges) for f in training + validation)
+    # in use the table may know the validation part too, whether the network was fitted to it or only chosen on it
+    shipped = fit_table((f.keys, f.charges) for f in parts["training"] + validation)
     facts: dict[str, Any] = {
         "data": config.data.frameworks.name,
         "data_sha256": sha256,
-        "frameworks": {"training": len(training), "validation": len(validation)},
+        "frameworks": {"training": len(training), "validation": 0 if config.data.refit else len(validation)},
+        "frameworks_with_poses": sum(own is not None for own in poses.values()),
         "hidden_elements": list(config.data.hidden_elements),
         "elements": sorted({int(z) for f in training for z in f.numbers}),
         "config_hash": fingerprint,
@@ -140,6 +162,10 @@ def train_charges(
             "mean_absolute_error_e": round(errors.mean_absolute, 5),
             "newest_network_alone_e": round(alone.mean_absolute, 5),
             "environments_alone_e": round(base, 5),
+            "seen_in_training": config.data.refit,
+            "mean_log_henry": errors.log_henry,
+            "pose_rms_kt": errors.pose_rms,
+            "within_factor_1.5": errors.within,
         },
         "started_from": start.description["training"] if start is not None else None,
         "joined": [old.description["training"] for old in joined],
@@ -202,11 +228,14 @@ def named_in(table: Path | None) -> set[str] | None:
 
 
 def labelled_graphs(
-    frameworks: Sequence[PreparedFramework], estimates: Sequence[EnvironmentEstimate]
+    frameworks: Sequence[PreparedFramework],
+    estimates: Sequence[EnvironmentEstimate],
+    poses: Mapping[str, GuestPoses | None] | None = None,
 ) -> list[LabelledGraph]:
-    """Network inputs with the charges to learn."""
+    """Network inputs with the charges to learn, and the poses of a guest by name of the framework."""
+    known = poses or {}
     return [
-        LabelledGraph(framework.graph(estimate), torch.from_numpy(framework.target).float())
+        LabelledGraph(framework.graph(estimate), torch.from_numpy(framework.target).float(), known.get(framework.name))
         for framework, estimate in zip(frameworks, estimates, strict=True)
     ]
 

@@ -256,6 +256,53 @@ def test_train_charges_end_to_end(tmp_path, monkeypatch):
         train_charges(wider.model_copy(update={"out": tmp_path / "wider", "members": (folder,)}))
 
 
+def test_poses_are_kept_and_trained_on(tmp_path, monkeypatch):
+    """Oxide frameworks blown up until CO2 fits between their atoms."""
+    import screening.adsorption.charge_fitting as fitting
+    from screening.adsorption import pose_archive
+
+    monkeypatch.setattr(fitting, "split_of", lambda formula, *_: "validation" if "Zn" in formula else "training")
+    with tarfile.open(tmp_path / "all.tar.xz", "w:xz") as tar:
+        for k, structure in enumerate(small_frameworks()[:4]):
+            roomy = Structure(structure.lattice.scale(8.0 * structure.volume), structure.species, structure.frac_coords)
+            path = tmp_path / f"f{k}.cif"
+            path.write_text(cif_with_charges(roomy, k))
+            tar.add(path, arcname=f"ddec/f{k}.cif")
+    config = ChargeFitConfig(
+        out=tmp_path / "model",
+        data={
+            "frameworks": tmp_path / "all.tar.xz",
+            "keep_out": [],
+            "cache": tmp_path / "cache",
+            "poses": {"kept": 16},
+        },
+        network={"cutoff": 5.0, "channels": 4, "carried": [4], "radial_hidden": 4, "prior_features": PRIOR_FEATURES},
+        train={"epochs": 1, "atoms": 4, "warmup_steps": 2, "henry_weight": 0.1, "pose_weight": 0.01},
+    )
+    folder = train_charges(config)
+    facts = json.loads((folder / "model.json").read_text())["training"]
+    assert facts["frameworks_with_poses"] == 4
+    assert facts["validation"]["mean_log_henry"] > 0
+    assert not facts["validation"]["seen_in_training"]
+
+    def drawn_again(*_):
+        raise AssertionError("poses that are kept were drawn again")
+
+    monkeypatch.setattr(pose_archive, "draw_poses", drawn_again)
+    last = {"train": config.train.model_copy(update={"keep": "last"}), "shrinkage": 0.9}
+    refit = config.model_copy(
+        update={"out": tmp_path / "refit", "data": config.data.model_copy(update={"refit": True})}
+    )
+    facts = json.loads((train_charges(refit.model_copy(update=last)) / "model.json").read_text())["training"]
+    assert facts["frameworks"] == {"training": 4, "validation": 0}
+    assert facts["shrinkage"] == 0.9
+    with pytest.raises(InputError, match="nothing can be chosen"):
+        train_charges(refit)
+    bare = config.model_copy(update={"data": config.data.model_copy(update={"poses": None})})
+    with pytest.raises(InputError, match="need poses"):
+        train_charges(bare)
+
+
 def test_shipped_configuration_is_valid_and_files_are_small():
     config = load_config(ChargeFitConfig, "configs/train/charges.yaml")
     assert config.network.prior_features == PRIOR_FEATURES
