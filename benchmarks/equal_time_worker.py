@@ -33,7 +33,7 @@ class Frames:
         self.numbers = arrays["numbers"]  # [n]
         self.positions = torch.from_numpy(arrays["positions"])  # [F, n, 3]
         self.energies = torch.from_numpy(arrays["energies"])  # [F] eV, without the reference energies
-        self.forces = torch.from_numpy(arrays["forces"])  # [F, n, 3]
+        self.forces = torch.from_numpy(arrays["forces"])  # [F, n, 3], NaN where a set has none
         ends = arrays["edge_ends"].tolist()
         self.edges = [torch.from_numpy(arrays["edges"][:, a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
@@ -266,11 +266,10 @@ def test(frames, model, call):
         forces.append(force.detach().double().reshape(len(rows), -1, 3))
     model.train()
     energy, force = torch.cat(energies), torch.cat(forces)
-    errors = {
-        "energy_rmse": 1000 * float((energy - frames.energies).square().mean().sqrt()),
-        "forces_rmse": 1000 * float((force - frames.forces).square().mean().sqrt()),
-        "forces_mae": 1000 * float((force - frames.forces).abs().mean()),
-    }
+    errors = {"energy_rmse": 1000 * float((energy - frames.energies).square().mean().sqrt())}
+    if not frames.forces.isnan().any():  # scans have energies only
+        errors["forces_rmse"] = 1000 * float((force - frames.forces).square().mean().sqrt())
+        errors["forces_mae"] = 1000 * float((force - frames.forces).abs().mean())
     return errors, energy, force
 
 

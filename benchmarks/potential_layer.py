@@ -4,11 +4,13 @@
 
 sum_j [w(r_ij) h_j x Y(r_ij)]_l for 64 channels of every degree up to lmax, all natural-parity paths; forward, and the
 gradients of features, harmonics and weights. e3nn: `o3.TensorProduct` with `uvu` instructions on every edge and a sum
-over edges. Ours: products of matrices along edges, Clebsch-Gordan coefficients at the atoms. Both give the same numbers
-(checked). One thread, float32, ten 3BPA molecules, cutoff 5 Å. B1a-c: one weight a channel and degree sent, as the
-default network has for all but scalars; B1d-f: one for each degree of Y as well.
+over edges. Ours: products of matrices along edges, Clebsch-Gordan coefficients at the atoms. Harmonics and weights lie
+as each wants them, by edge or by padded slot, as a network makes them once from the bond vectors; the padding counts.
+Outputs and gradients of both agree (checked). One thread, float32, ten 3BPA molecules, cutoff 5 Å. B1a-c: one weight a
+channel and degree sent, as the default network has for all but scalars; B1d-f: one for each degree of Y as well.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -26,10 +28,17 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.record import record  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
 from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
-from potentials.density import EdgeLayout, edge_layout, project  # noqa: E402
+from potentials.density import EdgeLayout, edge_layout  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
+from potentials.neighbour_density import neighbour_density  # noqa: E402
 from potentials.neighbours import edge_vectors  # noqa: E402
-from potentials.spherical import coupling_matrix, paths_per_degree, product_paths, split_degrees  # noqa: E402
+from potentials.spherical import (  # noqa: E402
+    couple,
+    coupling_matrix,
+    paths_per_degree,
+    product_paths,
+    split_degrees,
+)
 
 CHANNELS, CUTOFF, REPEATS = 64, 5.0, 8
 DATA = Path("potentials/botnet/dataset_3BPA/train_300K.xyz.xz")
@@ -66,27 +75,20 @@ class EdgeByEdge(torch.nn.Module):
 
 
 def edges_then_atoms(
-    features: list[Tensor], weights: Tensor, harmonics: Tensor, layout: EdgeLayout, couplings: list[Tensor], lmax: int
+    features: list[Tensor], weights: list[list[Tensor]], harmonics: Tensor, layout: EdgeLayout, couplings: list[Tensor]
 ) -> list[Tensor]:
-    """Ours: a list [N, 2l + 1, paths * C] by degree, in the layout's order of atoms."""
-    widths = [2 * degree + 1 for degree in range(lmax + 1)]
-    spread = layout.spread(harmonics, harmonics.new_zeros(harmonics.shape[1]))
-    slots = spread.split(widths, dim=1)
-    slot_weights = layout.spread(weights, weights.new_zeros(weights.shape[1:]))
+    """Ours, as the network's layer has it: a list [N, 2l + 1, paths * C] by degree, in the layout's order of atoms."""
+    lmax = len(features) - 1
+    by_degree = harmonics.split([2 * degree + 1 for degree in range(lmax + 1)], dim=1)
     arrived: list[list[Tensor]] = [[] for _ in range(lmax + 1)]
-    for degree, feature in enumerate(features):
-        sent = feature[layout.order].flatten(1).index_select(0, layout.sender).view(-1, 2 * degree + 1, CHANNELS)
-        factors = slots if weights.shape[2] > 1 else (spread,)
-        density = torch.cat(
-            [
-                project(y, (sent * slot_weights[:, degree, k][:, None, :]).flatten(1), layout.blocks)
-                for k, y in enumerate(factors)
-            ],
-            dim=1,
-        )
-        pairs = torch.matmul(couplings[degree], density.view(len(feature), -1, CHANNELS))
+    for degree, (feature, mine) in enumerate(zip(features, weights, strict=True)):
+        if len(mine) == 1:
+            rows = neighbour_density(harmonics, feature, mine[0], layout, couplings[degree])
+        else:
+            parts = [neighbour_density(y, feature, w, layout) for y, w in zip(by_degree, mine, strict=True)]
+            rows = couple(couplings[degree], torch.cat(parts, dim=1))
         counts = paths_per_degree(product_paths(range(lmax + 1), [degree], lmax), lmax)
-        for target, part in zip(arrived, split_degrees(pairs, counts), strict=True):
+        for target, part in zip(arrived, split_degrees(rows, counts), strict=True):
             target.append(part)
     return [torch.cat(parts, dim=2) for parts in arrived]
 
@@ -103,6 +105,9 @@ def least_seconds(call: Callable[[], Any]) -> float:
 
 def main() -> None:
     """Measure, check equality, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dry", action="store_true", help="print only, record nothing")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     path = data_root() / DATA
@@ -124,6 +129,8 @@ def main() -> None:
             )
             mine, theirs, paths = measure(case, edges, layout)
             print(f"lmax {lmax}, {kinds} weights: {1e3 * mine:.1f} ms, e3nn {1e3 * theirs:.1f}, {theirs / mine:.1f} x")
+            if options.dry:
+                continue
             weights = "a weight a channel and degree sent" if kinds == 1 else "weights by degree sent and degree of Y"
             record(
                 id="B1" + name[lmax - 1],
@@ -134,7 +141,8 @@ def main() -> None:
                 protocol=(
                     f"messages of one layer, forward and backward, {CHANNELS} channels of degrees 0-{lmax}, {paths} "
                     f"paths, {weights}, 3BPA x 10 ({batch.num_nodes} atoms, {edges.shape[1]} edges), float32, one "
-                    f"thread, least process time of {REPEATS}; equal outputs checked"
+                    f"thread, least process time of {REPEATS}; harmonics and weights by edge (e3nn) and by one of "
+                    f"{len(layout.sender)} padded slots (ours); equal outputs and gradients checked"
                 ),
                 data_sha256=sha256_file(path),
                 seed=0,
@@ -157,18 +165,28 @@ def measure(case: Case, edges: Tensor, layout: EdgeLayout) -> tuple[float, float
     couplings = [coupling_matrix(product_paths(degrees, [d], case.lmax), degrees, [d]).float() for d in degrees]
     peer = EdgeByEdge(case.lmax)
     inputs = (*case.features, case.weights, case.harmonics)
+    features = [feature.detach()[layout.order].requires_grad_() for feature in case.features]
+    harmonics = layout.spread(case.harmonics.detach(), case.harmonics.new_zeros(case.harmonics.shape[1]))
+    slots = layout.spread(case.weights.detach(), case.weights.new_zeros(case.weights.shape[1:]))
+    weights = [[part.contiguous().requires_grad_() for part in of_degree.unbind(1)] for of_degree in slots.unbind(1)]
+    slot_inputs = [*features, *(part for parts in weights for part in parts), harmonics.requires_grad_()]
 
     def ours() -> list[Tensor]:
-        return edges_then_atoms(case.features, case.weights, case.harmonics, layout, couplings, case.lmax)
+        return edges_then_atoms(features, weights, harmonics, layout, couplings)
 
     def theirs() -> Tensor:
         return peer(case.features, case.weights, case.harmonics, edges)
 
+    def our_gradients() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(sum((part * part).sum() for part in ours()), slot_inputs)
+
+    def their_gradients() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(theirs().square().sum(), inputs)
+
     with torch.no_grad():
         check(ours(), theirs()[layout.order], peer)
-    mine = least_seconds(lambda: torch.autograd.grad(sum((part * part).sum() for part in ours()), inputs))
-    other = least_seconds(lambda: torch.autograd.grad(theirs().square().sum(), inputs))
-    return mine, other, len(peer.paths)
+    check_gradients(our_gradients(), their_gradients(), layout)
+    return least_seconds(our_gradients), least_seconds(their_gradients), len(peer.paths)
 
 
 def check(ours: list[Tensor], theirs: Tensor, peer: EdgeByEdge) -> None:
@@ -178,6 +196,16 @@ def check(ours: list[Tensor], theirs: Tensor, peer: EdgeByEdge) -> None:
         mine = found.square().sum((1, 2))
         reference = sum(part.square().sum(1) for part, (_, _, c) in zip(parts, peer.paths, strict=True) if c == degree)
         torch.testing.assert_close(mine, reference, rtol=1e-3, atol=1e-4 * float(mine.max()))
+
+
+def check_gradients(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], layout: EdgeLayout) -> None:
+    """The gradients of features, weights and harmonics are the same, atom by atom and edge by edge."""
+    *features, weights, harmonics = theirs
+    pairs = [(mine, other[layout.order]) for mine, other in zip(ours, features, strict=False)]
+    pairs.append((torch.stack(ours[len(features) : -1], dim=1)[layout.edge_slot], weights.flatten(1, 2)))
+    pairs.append((ours[-1][layout.edge_slot], harmonics))
+    for mine, other in pairs:
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5 * float(other.abs().max()))
 
 
 if __name__ == "__main__":

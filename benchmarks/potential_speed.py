@@ -4,6 +4,7 @@ Ten 3BPA molecules in one batch, float32, neighbour lists at hand, one thread, s
 the protocol of the reference measurements of NequIP and MACE on one core.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ def smallest_microseconds(call: Callable[[], object], atoms: int) -> float:
 
 def main() -> None:
     """Measure and record."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     path = data_root() / "potentials/botnet/dataset_3BPA/train_300K.xyz.xz"
