@@ -46,6 +46,8 @@ class BeadTrainingConfig(Config):
 
     @model_validator(mode="after")
     def _invariant_lattice(self) -> "BeadTrainingConfig":
-        if self.process.kind == "diffcsp" or self.network.lattice_outputs != 6:
+        if self.process.kind not in ("diffusion", "flow") or self.network.lattice_outputs != 6:
             raise ValueError("beads need process.kind = diffusion or flow, and network.lattice_outputs = 6")
+        if self.network.kind != "pairs":
+            raise ValueError("beads have one kind of network: leave network.kind out")
         return self

@@ -220,17 +220,20 @@ def _nearest(
     record: Mapping[str, Any],
     draws: int,
 ) -> GeneratedSorbent:
-    """The first option, assembled; where values are asked for, the one of several whose assembled beads promise them.
+    """The first option that can be assembled; where values are asked for, of several the one that promises them then.
 
-    Assembly moves beads and changes the volume of the cell by a tenth, void fractions with it: what is foretold for
-    beads as they were drawn is off by several times what it is off by for those of a framework.
+    Assembly moves beads and changes the volume of the cell, by a fifth and more where it is large, and void fractions
+    with it: what is foretold of beads as they were drawn is off by ten times what it is off by for a framework's.
     """
+    foretold = _is_foretold(model, task)
     best, off = None, np.inf
-    for blocks, beads in options[: config.assembled if _is_foretold(model, task) else 1]:
+    for blocks, beads in options[: config.assembled]:
         result = _finish(blocks, beads, record, draws)
-        if result.fault is not None or result.beads is None or model.surrogate is None:
+        if result.fault is not None or result.beads is None:
             best = best or result
             continue
+        if not foretold or model.surrogate is None:
+            return result
         misfit = float(model.surrogate.misfit([result.beads], task.conditions.values)[0])
         if best is None or best.fault is not None or misfit < off:
             best, off = result, misfit

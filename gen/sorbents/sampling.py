@@ -49,10 +49,11 @@ class SorbentSampling(SamplingConfig):
     steps: int = Field(default=25, ge=1)  # predictor steps of cell and positions
     hold_positions: bool = True  # of a net asked for by name, as in its most symmetric form; False: its graph alone
     draw_net: bool = True  # draw the net's graph before the blocks; False leaves it to what the positions make
-    # sets of beads of which one is assembled: the one whose links fit and, if values are asked for, that promises them
+    # sets of beads, in the order of how well their links fit and, if values are asked for, of what they promise
     candidates: int = Field(default=16, ge=1)
-    assembled: int = Field(default=6, ge=1)  # of the candidates, at most; the one that then promises the values is kept
     free_candidates: int = Field(default=6, ge=1)  # the same where no value is asked for
+    # how many of them are assembled at most: until one has no fault, and is foretold near the values that are asked for
+    assembled: int = Field(default=6, ge=1)
     draws: int = Field(default=40, ge=1)  # sets of blocks drawn for one attempt before it is given up
 
 
