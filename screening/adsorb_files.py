@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
+from pymatgen.core import Element, Structure
 from tqdm import tqdm
 
 from potentials.config import config_hash
@@ -19,6 +21,7 @@ from potentials.errors import GeometryError, InputError, SorbusError
 from potentials.files import sha256_json, write_atomic
 from potentials.structure_files import ReadResult, read_structures
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
+from screening.adsorption.force_fields import find_force_field
 from screening.adsorption.framework import prepare_host
 from screening.adsorption.host_checks import framework_warnings
 from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
@@ -160,10 +163,29 @@ def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: Ad
         if not structure.is_ordered:
             raise InputError(f"{result.name} has partially occupied sites: choose one ordered arrangement")
         row["warnings"] = "; ".join(framework_warnings(structure, settings.model.cutoff))
-        return Candidate(content_id(structure), index, structure, {"name": result.name, "file": str(result.path)})
+        return Candidate(
+            _identity(structure, settings), index, structure, {"name": result.name, "file": str(result.path)}
+        )
     except SorbusError as error:
         row["error"] = str(error)
         return None
+
+
+def _identity(structure: Structure, settings: AdsorbSettings) -> str:
+    """Id of a structure, with what else of its file changes figures: charges, and labels where the force field has any.
+
+    Two files of one framework with charges of different sources must not share what was measured.
+    """
+    identity = content_id(structure)
+    charges = structure.site_properties.get("charge")
+    told = [] if charges is None or not np.any(charges) else [np.round(charges, 6).tolist()]
+    kinds = find_force_field(settings.model.force_field).framework
+    if not all(Element.is_valid_symbol(kind) for kind in kinds):
+        told.append([site.label for site in structure])
+    if not told:
+        return identity
+    places = (np.round(structure.frac_coords % 1.0, 4) % 1.0 + 0.0).tolist()  # which site each belongs to
+    return sha256_json([identity, places, told])[:16]
 
 
 def _run(candidates: list[Candidate], settings: AdsorbSettings, folder: Path) -> Any:

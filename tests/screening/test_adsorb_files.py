@@ -106,6 +106,26 @@ def test_a_folder_is_measured_ranked_and_resumed(folder, tmp_path):
     assert rows(out / "adsorption.csv") == found
 
 
+def test_files_that_differ_in_charges_alone_do_not_share_figures(tmp_path):
+    from screening.adsorb_files import _identity
+
+    plain, settings = Structure(Lattice.cubic(6.0), ["Mg", "O"], [[0, 0, 0], [0.3, 0, 0]]), AdsorbSettings(**QUICK)
+    one, other, bare = plain.copy(), plain.copy(), plain.copy()
+    one.add_site_property("charge", [0.5, -0.5])
+    other.add_site_property("charge", [1.5, -1.5])
+    bare.add_site_property("charge", [0.0, 0.0])
+    ids = {_identity(each, settings) for each in (plain, one, other)}
+    assert len(ids) == 3
+    assert _identity(bare, settings) == _identity(plain, settings) == content_id(plain)
+    swapped = plain.copy()
+    swapped.add_site_property("charge", [-0.5, 0.5])
+    assert _identity(swapped, settings) not in ids
+    relabelled = Structure(plain.lattice, plain.species, plain.frac_coords, labels=["Mg1", "O2"])
+    assert _identity(relabelled, settings) == content_id(plain)
+    by_label = AdsorbSettings(**{**QUICK, "model": {"force_field": "irmof-1"}})
+    assert _identity(relabelled, by_label) != _identity(plain, by_label)
+
+
 def test_other_models_widen_the_places_and_stay_out_of_the_table(tmp_path):
     structures = [Structure(Lattice.cubic(edge), ["C"], [[0, 0, 0]]) for edge in (5.0, 6.0)]  # DREIDING has no argon
     settings = AdsorbSettings(
