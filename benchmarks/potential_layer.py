@@ -75,22 +75,26 @@ class EdgeByEdge(torch.nn.Module):
 
 
 def edges_then_atoms(
-    features: list[Tensor], weights: list[list[Tensor]], harmonics: Tensor, layout: EdgeLayout, couplings: list[Tensor]
+    features: list[Tensor],
+    weights: list[list[Tensor]],
+    harmonics: Tensor,
+    layout: EdgeLayout,
+    couplings: list[Tensor | None],
 ) -> list[Tensor]:
-    """Ours, as the network's layer has it: a list [N, 2l + 1, paths * C] by degree, in the layout's order of atoms."""
-    lmax = len(features) - 1
-    by_degree = harmonics.split([2 * degree + 1 for degree in range(lmax + 1)], dim=1)
-    arrived: list[list[Tensor]] = [[] for _ in range(lmax + 1)]
+    """Ours, as the network's layer has it: by degree sent [N, rows, C], rows by degree that arrives, component, path.
+
+    In the layout's order of atoms.
+    """
+    by_degree = harmonics.split([2 * degree + 1 for degree in range(len(features))], dim=1)
+    arrived = []
     for degree, (feature, mine) in enumerate(zip(features, weights, strict=True)):
         if len(mine) == 1:
-            rows = neighbour_density(harmonics, feature, mine[0], layout, couplings[degree])
+            arrived.append(neighbour_density(harmonics, feature, mine[0], layout, couplings[degree]))
         else:
             parts = [neighbour_density(y, feature, w, layout) for y, w in zip(by_degree, mine, strict=True)]
-            rows = couple(couplings[degree], torch.cat(parts, dim=1))
-        counts = paths_per_degree(product_paths(range(lmax + 1), [degree], lmax), lmax)
-        for target, part in zip(arrived, split_degrees(rows, counts), strict=True):
-            target.append(part)
-    return [torch.cat(parts, dim=2) for parts in arrived]
+            pairs, matrix = torch.cat(parts, dim=1), couplings[degree]
+            arrived.append(pairs if matrix is None else couple(matrix, pairs))
+    return arrived
 
 
 def least_seconds(call: Callable[[], Any]) -> float:
@@ -162,7 +166,8 @@ class Case:
 def measure(case: Case, edges: Tensor, layout: EdgeLayout) -> tuple[float, float, int]:
     """Seconds of ours and of e3nn's, and the number of paths."""
     degrees = range(case.lmax + 1)
-    couplings = [coupling_matrix(product_paths(degrees, [d], case.lmax), degrees, [d]).float() for d in degrees]
+    couplings: list[Tensor | None] = [None]  # of scalars it is the identity
+    couplings += [coupling_matrix(product_paths(degrees, [d], case.lmax), degrees, [d]).float() for d in degrees[1:]]
     peer = EdgeByEdge(case.lmax)
     inputs = (*case.features, case.weights, case.harmonics)
     features = [feature.detach()[layout.order].requires_grad_() for feature in case.features]
@@ -192,8 +197,11 @@ def measure(case: Case, edges: Tensor, layout: EdgeLayout) -> tuple[float, float
 def check(ours: list[Tensor], theirs: Tensor, peer: EdgeByEdge) -> None:
     """Both ways give the same invariants: squared norms, summed over the paths into each degree."""
     parts = theirs.split([CHANNELS * (2 * c + 1) for _, _, c in peer.paths], dim=1)
-    for degree, found in enumerate(ours):
-        mine = found.square().sum((1, 2))
+    lmax = len(ours) - 1
+    counts = [paths_per_degree(product_paths(range(lmax + 1), [degree], lmax), lmax) for degree in range(lmax + 1)]
+    by_degree = [split_degrees(rows, count) for rows, count in zip(ours, counts, strict=True)]
+    for degree in range(lmax + 1):
+        mine = torch.stack([parts[degree].square().sum((1, 2)) for parts in by_degree]).sum(0)
         reference = sum(part.square().sum(1) for part, (_, _, c) in zip(parts, peer.paths, strict=True) if c == degree)
         torch.testing.assert_close(mine, reference, rtol=1e-3, atol=1e-4 * float(mine.max()))
 

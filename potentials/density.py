@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 # A new block is opened where more than this share of a block, and more than so many slots, would be padding.
-_WASTE = 0.05
-_WASTE_SLOTS = 128
+_WASTE = 0.03
+_WASTE_SLOTS = 64
 
 
 @dataclass(frozen=True)

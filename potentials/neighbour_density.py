@@ -70,8 +70,7 @@ class _Density(torch.autograd.Function):
         out = features.new_empty(n_atoms, rows, channels)
         for first, last, start, stop in _portions(blocks, flat):
             atoms, width = last - first, (stop - start) // (last - first)
-            sent = flat.index_select(0, sender[start:stop]).view(stop - start, components, channels)
-            sent *= weights[start:stop, None, :]
+            sent = flat.index_select(0, sender[start:stop]) * _repeated(weights[start:stop], components)
             values = sent.view(atoms, width, components * channels)
             left = harmonics[start:stop].unflatten(0, (atoms, width)).transpose(1, 2)
             if coupling is None:
@@ -118,19 +117,21 @@ def _gradients(
         pulled = pulled.view(atoms, -1, components * channels)  # [n, M, (2l' + 1) C]
         left = harmonics[start:stop].unflatten(0, (atoms, width))
         chosen = sender[start:stop]
-        sent = flat.index_select(0, chosen).view(slots, components, channels)
-        weight = weights[start:stop, None, :]
+        sent = flat.index_select(0, chosen)
+        weight = _repeated(weights[start:stop], components)
         if of_harmonics is not None:
             values = (sent * weight).view(atoms, width, components * channels)
             into = of_harmonics[start:stop].view(atoms, width, harmonics.shape[1])
             torch.bmm(values, pulled.transpose(1, 2), out=into)
         if of_features is None and of_weights is None:
             continue
-        arriving = torch.bmm(left, pulled).view(slots, components, channels)
-        if of_weights is not None:
-            torch.sum(sent.mul_(arriving), 1, out=of_weights[start:stop])
+        arriving = torch.bmm(left, pulled).view(slots, components * channels)
+        if of_weights is not None and components == 1:
+            torch.mul(sent, arriving, out=of_weights[start:stop])
+        elif of_weights is not None:
+            torch.sum(sent.mul_(arriving).view(slots, components, channels), 1, out=of_weights[start:stop])
         if of_features is not None:
-            of_features.index_add_(0, chosen, arriving.mul_(weight).view(slots, -1))
+            of_features.index_add_(0, chosen, arriving.mul_(weight))
     return of_harmonics, None if of_features is None else of_features.view(features.shape), of_weights
 
 
@@ -160,6 +161,11 @@ def _plain_gradients(
     of_features = torch.zeros_like(features.flatten(1))
     of_features = of_features.index_add(0, sender, (arrived * weights[:, None, :]).flatten(1))
     return torch.cat(of_harmonics), of_features.view(features.shape), (arrived * sent).sum(1)
+
+
+def _repeated(weights: Tensor, components: int) -> Tensor:
+    """[S, C] to [S, components * C]: a copy and a product cost less than a product that broadcasts short rows."""
+    return weights if components == 1 else torch.cat([weights] * components, dim=1)
 
 
 def _portions(blocks: Blocks, flat: Tensor) -> list[tuple[int, int, int, int]]:
