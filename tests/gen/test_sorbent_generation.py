@@ -183,7 +183,7 @@ def test_front_door(checkpoint, caplog, monkeypatch):
 
     refused = []
     monkeypatch.setattr(generation, "assemble_beads", one_refused)
-    made = generator.sample(4, seed=0, steps=3)
+    made = generator.sample(4, seed=0, steps=3, assembled=1)
     assert len(made) < 4
     assert f"{4 - len(made)} of 4 frameworks could not be built" in caplog.text
     for options, words in (

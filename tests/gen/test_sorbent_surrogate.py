@@ -173,3 +173,7 @@ def test_of_several_assembled_the_one_foretold_nearest_is_kept(surrogate, monkey
     tried.clear()
     generation._nearest(options, model, free, SorbentSampling(), {}, 1)
     assert tried == [0]
+    tried.clear()
+    assert generation._nearest(options[1:], model, free, SorbentSampling(), {}, 1).beads.lattice[0, 0] == sides[2]
+    assert tried == [1, 2]  # the first of these cannot be assembled, the next is taken as it is
+    assert generation._nearest(options[1:], model, free, SorbentSampling(assembled=1), {}, 1).fault is not None
