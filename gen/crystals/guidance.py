@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from gen.crystals.network import CrystalNetwork
+from gen.crystals.networks import AnyCrystalNetwork
 from gen.crystals.process import ScoreNetwork
 
 
-def steered(network: CrystalNetwork, values: Tensor, weight: float) -> ScoreNetwork:
+def steered(network: AnyCrystalNetwork, values: Tensor, weight: float) -> ScoreNetwork:
     """The network conditioned on property values, as a network without conditions looks.
 
     Every head is h(none) + weight (h(values) - h(none)) (Ho & Salimans 2022, eq. 6, in the convention where weight 1 is

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from gen.crystals.network import CrystalNetwork
+from gen.crystals.networks import AnyCrystalNetwork
 from potentials.errors import InputError
 from potentials.files import write_atomic
 
@@ -23,7 +23,7 @@ METRICS = "metrics.jsonl"
 class RunState:
     """Everything that changes while a network is trained."""
 
-    network: CrystalNetwork
+    network: AnyCrystalNetwork
     optimizer: torch.optim.AdamW
     ema: dict[str, Tensor]  # running average of the weights, by name
     step: int = 0  # updates done
@@ -35,7 +35,7 @@ class RunState:
         for name, value in self.network.state_dict().items():
             self.ema[name].lerp_(value, 1 - decay)
 
-    def averaged_network(self) -> CrystalNetwork:
+    def averaged_network(self) -> AnyCrystalNetwork:
         """A copy of the network with the averaged weights, ready to evaluate."""
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.ema)
