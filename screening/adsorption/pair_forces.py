@@ -9,6 +9,7 @@ follows Ewald closely for a neutral molecule and needs no reciprocal space.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ COULOMB = 14.39964548  # e^2/(4 pi eps0), eV Å
 DAMPING = 0.2  # 1/Å
 SPRING = 60.0  # eV/Å^2, about that of C=O
 _CHUNK = 4_000_000  # pairs at once
+_SKIN = 1.5  # Å; pairs listed beyond the cut-off, so that a list lasts until a site has moved that far
+_PLAIN = "donot_use_mm_for_euclid_dist"  # differences, not products: exact where it matters
 _NEAREST = 0.8  # Å; closer, the repulsion is continued as it is there
 
 ForceFunction = Callable[[Tensor], tuple[Tensor, Tensor]]  # positions [W, m, 3] Å to eV [W] and eV/Å [W, m, 3]
@@ -61,6 +64,8 @@ def site_weights(gas: Gas) -> Tensor:
 def classical_forces(host: Host, gas: Gas) -> ForceFunction:
     """Energies and forces of lone molecules in the host, springs included.
 
+    Which pairs are near is kept from call to call (L. Verlet, Phys. Rev. 159, 98 (1967)), which changes no result.
+
     Args:
         host: framework with charges and force field.
         gas: molecule of that force field.
@@ -68,7 +73,7 @@ def classical_forces(host: Host, gas: Gas) -> ForceFunction:
     cutoff = host.model.cutoff
     cell = torch.from_numpy(np.array(host.structure.lattice.matrix))
     inverse = torch.linalg.inv(cell)
-    images, atoms = _images(host, cutoff)
+    images, atoms = _images(host, cutoff + _SKIN)
     parameters = host.force_field.framework
     types = getattr(host, "types", host.elements)
     framework = torch.tensor([parameters[types[atom]] for atom in atoms], dtype=torch.float64)  # [A, 2] K, Å
@@ -83,20 +88,41 @@ def classical_forces(host: Host, gas: Gas) -> ForceFunction:
     first, second = torch.triu_indices(len(rest), len(rest), 1)
     lengths = (rest[first] - rest[second]).norm(dim=1)
 
+    kept: dict[str, Any] = {}  # the list of pairs and the places it was made for
+
+    def pairs(places: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of each site: walkers [P], image atoms [P], where these are [P, 3]; made anew only where sites have moved."""
+        if "places" in kept and kept["places"].shape == places.shape:
+            moved = (places - kept["places"]).square().sum(-1).max()
+            if float(moved) < _SKIN**2:  # the host stands still
+                return kept["pairs"]  # type: ignore[no-any-return]
+        shift = (places @ inverse).floor() @ cell  # [W, s, 3]
+        found = []
+        for site in range(len(gas.sites)):
+            wrapped = places[:, site] - shift[:, site]
+            parts = []
+            for start in range(0, len(places), each):
+                distance = torch.cdist(wrapped[start : start + each], images, compute_mode=_PLAIN)
+                walker, atom = torch.nonzero(distance < cutoff + _SKIN, as_tuple=True)
+                parts.append((walker + start, atom))
+            walker, atom = (torch.cat(column) for column in zip(*parts, strict=True))
+            found.append((walker, atom, images[atom] + shift[walker, site]))
+        kept["places"], kept["pairs"] = places.clone(), found
+        return found
+
     def energy(positions: Tensor) -> Tensor:
         places = torch.einsum("sm,wmd->wsd", weights, positions)
-        fractional = places @ inverse
-        wrapped = (fractional - fractional.detach().floor()) @ cell
         total = positions.new_zeros(len(positions))
-        for site in range(len(gas.sites)):
-            squared = ((wrapped[:, site, None] - images[None]) ** 2).sum(-1)  # [W, A]
-            walker, atom = torch.nonzero(squared.detach() < cutoff**2, as_tuple=True)
-            r2 = squared[walker, atom].clamp_min(_NEAREST**2)
-            s6 = (sigma[site, atom] ** 2 / r2) ** 3
-            pair = 4.0 * epsilon[site, atom] * (s6 * s6 - s6)
+        for site, (walker, atom, there) in enumerate(pairs(places.detach())):
+            squared = (places[:, site].index_select(0, walker) - there).square().sum(-1)  # [P]
+            near = torch.nonzero(squared.detach() < cutoff**2)[:, 0]
+            who, what = walker[near], atom[near]
+            r2 = squared[near].clamp_min(_NEAREST**2)
+            s6 = (sigma[site, what] ** 2 / r2) ** 3
+            pair = 4.0 * epsilon[site, what] * (s6 * s6 - s6)
             if product is not None:
-                pair = pair + product[site, atom] * damped_coulomb(r2.sqrt(), cutoff)
-            total = total.index_add(0, walker, pair)
+                pair = pair + product[site, what] * damped_coulomb(r2.sqrt(), cutoff)
+            total = total.index_add(0, who, pair)
         if len(first):
             stretch = (positions[:, first] - positions[:, second]).norm(dim=2) - lengths
             total = total + 0.5 * SPRING * stretch.square().sum(1)
@@ -105,15 +131,11 @@ def classical_forces(host: Host, gas: Gas) -> ForceFunction:
     each = max(_CHUNK // max(len(images), 1), 1)
 
     def forces(positions: Tensor) -> tuple[Tensor, Tensor]:
-        energies, found = [], []
-        for start in range(0, len(positions), each):
-            part = positions[start : start + each].detach().requires_grad_()
-            with torch.enable_grad():
-                value = energy(part)
-                (gradient,) = torch.autograd.grad(value.sum(), part)
-            energies.append(value.detach())
-            found.append(-gradient)
-        return torch.cat(energies), torch.cat(found)
+        variable = positions.detach().requires_grad_()
+        with torch.enable_grad():
+            value = energy(variable)
+            (gradient,) = torch.autograd.grad(value.sum(), variable)
+        return value.detach(), -gradient
 
     return forces
 

@@ -113,6 +113,22 @@ def test_forces_are_minus_the_gradient(gas_name):
     assert forces(start + shift)[0] == pytest.approx(energies, abs=1e-9)
 
 
+@pytest.mark.parametrize("gas_name", ["CO2", "CH4"])
+def test_pairs_kept_from_call_to_call_change_no_force(gas_name):
+    host = prepare_host(rock_salt(0.6), HostGuestModel())
+    gas = find_gas(host.force_field.gases, gas_name)
+    kept = classical_forces(host, gas)
+    generator = torch.Generator().manual_seed(2)
+    places = classical_molecule(gas).positions[None] + 40.0 * torch.rand(6, 1, 3, generator=generator).double()
+    for _ in range(12):  # some three Å in all: the list is made anew on the way
+        energy, force = kept(places)
+        fresh_energy, fresh_force = classical_forces(host, gas)(places)
+        assert torch.allclose(energy, fresh_energy, rtol=1e-10, atol=1e-12)
+        assert torch.allclose(force, fresh_force, rtol=1e-9, atol=1e-10)
+        places = places + 0.25
+    assert len(kept(places[:3])[0]) == 3  # and where walkers come and go
+
+
 def test_massless_sites_ride_on_the_massive_ones():
     from screening.adsorption.gases import TRAPPE
 
