@@ -34,6 +34,7 @@ from gen.evaluation.stability import (
 )
 from gen.generator import Generator
 from potentials.config import load_config
+from potentials.files import sha256_json
 from potentials.potential import Potential, load_potential
 
 IDS = {
@@ -52,11 +53,13 @@ IDS = {
 
 
 def evaluate(
-    model: CrystalModel, options: argparse.Namespace, sampling: SamplingConfig, known: KnownCrystals, table: HullTable
+    model: CrystalModel, options: argparse.Namespace, settings: list[str], known: KnownCrystals, table: HullTable
 ) -> tuple[list[Verdict], list[bool], list[Metric]]:
     """Verdicts of a model's samples, their novelty, and the metrics over all that were asked for."""
     twin = TwinConfig()
-    key = "" if sampling == SamplingConfig() else "_" + "_".join(options.settings).replace("=", "")
+    sampling = load_config(SamplingConfig, overrides=settings)
+    # the sampler's defaults are part of what is asked for: they may change between versions
+    key = f"_{sha256_json(sampling.model_dump(mode='json'))[:8]}"
     folder = Path(options.folder) / f"{model.sha256[:12]}_{options.seed}{key}"
     verdicts = verified_samples(
         model, options.count, options.seed, folder, table, twin, sampling=sampling, say=print, progress=True
@@ -77,7 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", nargs="*", help="fields of SamplingConfig, e.g. temperature=0.9")
     parser.add_argument("--model", default="crystals", help="shipped weights by name, or a checkpoint folder")
-    parser.add_argument("--baseline", help="another checkpoint folder to compare with, at the same settings")
+    parser.add_argument("--baseline", help="another checkpoint folder to compare with")
+    parser.add_argument(
+        "--baseline-settings", nargs="*", help="its own fields of SamplingConfig; by default those of the model"
+    )
     parser.add_argument("--baseline-name", default="baseline", help="what it is, for the record")
     parser.add_argument("--count", type=int, default=192)
     parser.add_argument("--seed", type=int, default=1_000_003)
@@ -88,17 +94,16 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print only, record nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sampling = load_config(SamplingConfig, overrides=options.settings)
     table, data = read_table(), load_dataset(DataConfig())
     known = KnownCrystals(data)
     model = Generator.from_pretrained(options.model).model
-    verdicts, novel, metrics = evaluate(model, options, sampling, known, table)
+    verdicts, novel, metrics = evaluate(model, options, options.settings, known, table)
     peers: dict[str, float] = {}
     other: tuple[list[Verdict], list[bool]] | None = None
     if options.baseline:
         peer = Generator.from_pretrained(options.baseline).model
-        # the baseline keeps its own sampler: `settings` are this model's
-        found, found_novel, found_metrics = evaluate(peer, options, sampling, known, table)
+        theirs = options.settings if options.baseline_settings is None else options.baseline_settings
+        found, found_novel, found_metrics = evaluate(peer, options, theirs, known, table)
         peers, other = {m.name: m.value for m in found_metrics}, (found, found_novel)
     if options.only_relax:
         return
@@ -115,6 +120,8 @@ def main() -> None:
         if other is not None:
             peers |= {m.name: m.value for m in agreement[1]}
     made_by = f"weights {model.sha256[:12]}, sampler {options.settings or 'defaults'}, gate faults drawn again"
+    if options.baseline_settings is not None:
+        made_by += f"; the peer's sampler {' '.join(options.baseline_settings) or 'defaults'}"
     print(describe(table))
     for metric in metrics:
         print(f"{metric.name:24s} {metric.value:8.4f} {metric.unit:10s} baseline {peers.get(metric.name, np.nan):.4f}")

@@ -51,6 +51,7 @@ IDS = {
         "coverage_recall": "C4i",
         "coverage_precision": "C4j",
         "novel": "C4k",
+        "wasserstein_density_training": "C4u",
     },
 }
 # the same figures where the space group of each crystal is drawn from the training set and held exactly
@@ -110,7 +111,11 @@ def main() -> None:
     metrics = evaluate_crystals(structures, reference)
     provenance = generator.model.provenance
     sampler = "default sampler settings" if not arguments.settings else f"sampler {' '.join(arguments.settings)}"
+    held = config.symmetry == "known" and generator.model.types is not None
+    sampler += f", symmetry {config.symmetry if held else 'free'}"
     made_by = f"weights {generator.model.sha256[:12]}, {sampler}, nothing resampled"
+    if held:
+        made_by += " (a structure type that fails the gate is replaced, the composition stays)"
     if arguments.table == "C4s":
         made_by = (
             f"weights {generator.model.sha256[:12]}, {sampler}, gate faults drawn again; composition by the model, "

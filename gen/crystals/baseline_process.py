@@ -26,6 +26,7 @@ class BaselineProcess(CrystalProcess):
     """DiffCSP's diffusion; the heads are the score over its root mean square, and the noise of the raw lattice."""
 
     lattice_size = 9
+    holds_symmetry = False
 
     def __init__(self, config: ProcessConfig, scale: LatticeScale, mask: int) -> None:
         super().__init__(config, scale, mask)

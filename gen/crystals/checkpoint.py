@@ -14,10 +14,11 @@ from torch import nn
 
 from gen.crystals.config import NetworkConfig, ProcessConfig
 from gen.crystals.lattice import LatticeScale
-from gen.crystals.network import CrystalNetwork
+from gen.crystals.networks import AnyCrystalNetwork, make_network
 from gen.crystals.process import CrystalProcess
 from gen.crystals.processes import make_process
 from gen.crystals.properties import PropertySpec
+from gen.crystals.structure_types import KnownTypes, read_types
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
@@ -31,13 +32,14 @@ WEIGHTS = Path(__file__).parent.parent / "weights"  # shipped checkpoints, a fol
 class CrystalModel:
     """A trained generator, ready to sample."""
 
-    network: CrystalNetwork
+    network: AnyCrystalNetwork
     process: CrystalProcess
     elements: tuple[int, ...]  # atomic number of each species index
     atom_counts: dict[int, int]  # N -> training crystals with N atoms
     formula_units: dict[int, int]  # Z -> training crystals with Z formula units
     sha256: str  # of the weights file
     provenance: dict[str, Any]  # command, data hash, seed, wall time, epochs, metrics
+    types: KnownTypes | None = None  # structure types of the training crystals, where the folder has them
 
     @property
     def properties(self) -> tuple[PropertySpec, ...]:
@@ -63,7 +65,7 @@ def find_checkpoint(name: str | Path) -> Path:
 
 def write_model(
     folder: str | Path,
-    network: CrystalNetwork,
+    network: AnyCrystalNetwork,
     process: ProcessConfig,
     scale: LatticeScale,
     elements: tuple[int, ...],
@@ -135,7 +137,7 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
         atom_counts = {int(n): int(count) for n, count in description["atom_counts"].items()}
         formula_units = {int(z): int(count) for z, count in description["formula_units"].items()}
         properties = tuple(PropertySpec(**spec) for spec in description.get("properties", []))
-        network = CrystalNetwork(network_config, len(elements), properties)
+        network = make_network(network_config, len(elements), properties)
         network.load_state_dict(load(payload))
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
@@ -143,7 +145,8 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
     network.eval().requires_grad_(False).to(torch.device(device))
     process = make_process(process_config, scale, mask=len(elements))
     provenance = dict(description.get("provenance", {}))
-    return CrystalModel(network, process, elements, atom_counts, formula_units, digest, provenance)
+    types = read_types(folder)
+    return CrystalModel(network, process, elements, atom_counts, formula_units, digest, provenance, types)
 
 
 def read_checkpoint(folder: Path, kind: str, version: int, adjective: str) -> tuple[dict[str, Any], bytes, str]:

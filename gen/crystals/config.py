@@ -43,10 +43,21 @@ SIZES: dict[str, dict[str, int]] = {
     "base": {"channels": 512, "edge_channels": 384, "layers": 6, "radial": 16},  # 12 million: one GPU
 }
 
+# the same of `network.kind: equivariant`; its nano is what the kind alone stands for
+EQUIVARIANT_SIZES: dict[str, dict[str, float]] = {
+    "nano": {"channels": 48, "layers": 2, "radial": 10, "cutoff": 6.0},  # 0.3 million weights: CPU
+    "small": {"channels": 96, "layers": 3, "radial": 12, "cutoff": 6.0},  # 1.5 million
+    "base": {"channels": 192, "layers": 4, "radial": 12, "cutoff": 7.0},  # 8 million: one GPU
+}
+PAIRS_ONLY = ("edge_channels", "frequencies")
+
 
 class NetworkConfig(Config):
-    """Size of the edge network, by name (`size: nano`, `small`, `base`) or by its fields; 1.1 million by default."""
+    """Size of the network, by name (`size: nano`, `small`, `base`) or by its fields; 1.1 million weights by default."""
 
+    # pairs: all pairs of a cell (`gen.crystals.network`); equivariant: neighbours, through the potentials' interaction
+    # layers (`gen.crystals.equivariant_network`)
+    kind: Literal["pairs", "equivariant"] = "pairs"
     channels: int = Field(default=160, ge=8)
     layers: int = Field(default=5, ge=1)
     edge_channels: int = Field(default=128, ge=8)  # width of the pair messages
@@ -58,12 +69,28 @@ class NetworkConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _named_size(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "size" not in values:
+        if not isinstance(values, dict):
             return values
-        name = values["size"]
+        equivariant = values.get("kind") == "equivariant"
+        if "size" not in values and not equivariant:
+            return values
+        name = values.get("size", "nano")
         if not isinstance(name, str) or name not in SIZES:
             raise ValueError(f"network size {name!r} is unknown: use one of {', '.join(SIZES)}")
-        return {**SIZES[name], **{key: value for key, value in values.items() if key != "size"}}
+        size = EQUIVARIANT_SIZES[name] if equivariant else SIZES[name]
+        return {**size, **{key: value for key, value in values.items() if key != "size"}}
+
+    @model_validator(mode="after")
+    def _kind_knows_its_fields(self) -> "NetworkConfig":
+        if self.kind == "equivariant":
+            given = [key for key in PAIRS_ONLY if getattr(self, key) != type(self).model_fields[key].default]
+            if given:
+                raise ValueError(f"network.kind = equivariant has no {', '.join(given)}: leave them out")
+            if self.lattice_outputs != 6:
+                raise ValueError("network.kind = equivariant needs network.lattice_outputs = 6")
+            if self.channels % 2:
+                raise ValueError(f"network.kind = equivariant needs an even network.channels, not {self.channels}")
+        return self
 
 
 class ProcessConfig(Config):
@@ -72,8 +99,8 @@ class ProcessConfig(Config):
     `process: flow` is short for `process: {kind: flow}`.
     """
 
-    # of lattice and coordinates; "diffcsp" is a published process kept as a baseline, not one to use
-    kind: Literal["diffusion", "flow", "diffcsp"] = "diffusion"
+    # of lattice and coordinates; "diffcsp" and "diffcsp_denovo" are a published process, baselines and not to be used
+    kind: Literal["diffusion", "flow", "diffcsp", "diffcsp_denovo"] = "diffusion"
     sigma_min: float = Field(default=0.005, gt=0)  # fractional, times N^(-1/3): one length in Å at one density
     sigma_max: float = Field(default=0.5, gt=0)  # fractional; uniform on the torus to 2 exp(-2 pi^2 sigma^2) = 1.4 %
     beta_min: float = Field(default=0.1, gt=0)
@@ -124,7 +151,7 @@ class CrystalTrainingConfig(Config):
 
     @model_validator(mode="after")
     def _lattice_fits(self) -> "CrystalTrainingConfig":
-        wanted = 9 if self.process.kind == "diffcsp" else 6
+        wanted = 9 if self.process.kind in ("diffcsp", "diffcsp_denovo") else 6
         if self.network.lattice_outputs != wanted:
             raise ValueError(f"process {self.process.kind} needs network.lattice_outputs = {wanted}")
         return self

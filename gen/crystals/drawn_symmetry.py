@@ -44,7 +44,7 @@ def symmetric_crystals(
     """
     config = config or SamplingConfig()
     # species come before the geometry: one coarse step is enough to know them
-    coarse = config.model_copy(update={"steps": 1, "quench_steps": 0, "species_finish": 1.0})
+    coarse = config.model_copy(update={"steps": 1, "quench_steps": 0, "species_finish": 1.0, "symmetry": "free"})
     drawn = generate_crystals(model, indices, seed, conditions, coarse)
     known = _groups(reference)
     done = {}

@@ -17,11 +17,12 @@ from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import CrystalModel, find_checkpoint, read_model, write_model
 from gen.crystals.config import Source, TrainConfig
 from gen.crystals.finetune_card import model_card
-from gen.crystals.network import CrystalNetwork
+from gen.crystals.networks import AnyCrystalNetwork, make_network
 from gen.crystals.process import ScoreNetwork
 from gen.crystals.property_table import PropertyTable, read_table
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
 from gen.crystals.sources import read_formulas
+from gen.crystals.structure_types import write_types
 from gen.crystals.training import Tracker, formula_units, learning_rate, prepare_group, update_network, validate
 from gen.crystals.update_loop import Batch, run_updates, training_budget, updates_per_epoch
 from gen.evaluation import reference
@@ -204,13 +205,13 @@ def _align(table: PropertyTable, values: dict[int, Tensor], names: tuple[str, ..
     return aligned
 
 
-def _network(base: CrystalModel, table: PropertyTable, names: tuple[str, ...]) -> CrystalNetwork:
+def _network(base: CrystalModel, table: PropertyTable, names: tuple[str, ...]) -> AnyCrystalNetwork:
     """The base network with adapters for the properties it does not have yet; old ones keep their scale."""
     new = [name for name in names if name not in _names(base)]
     columns = torch.stack([table.training_values()[:, table.names.index(name)] for name in new], dim=1) if new else None
     specs = (*base.properties, *(properties.fit_specs(new, columns) if columns is not None else ()))
     torch.manual_seed(0)  # of the new embeddings
-    network = CrystalNetwork(base.network.config, len(base.elements), specs)
+    network = make_network(base.network.config, len(base.elements), specs)
     missing, unexpected = network.load_state_dict(base.network.state_dict(), strict=False)
     wrong = [*unexpected, *(name for name in missing if not name.startswith("conditioning."))]
     if wrong:
@@ -218,7 +219,7 @@ def _network(base: CrystalModel, table: PropertyTable, names: tuple[str, ...]) -
     return network
 
 
-def _initial_state(network: CrystalNetwork, config: FinetuneConfig) -> RunState:
+def _initial_state(network: AnyCrystalNetwork, config: FinetuneConfig) -> RunState:
     options = config.train
     body = [p for name, p in network.named_parameters() if not name.startswith("conditioning.")]
     added = [p for name, p in network.named_parameters() if name.startswith("conditioning.")]
@@ -232,7 +233,7 @@ def _initial_state(network: CrystalNetwork, config: FinetuneConfig) -> RunState:
 
 
 def _validate(
-    network: CrystalNetwork, base: CrystalModel, held_out: dict[int, Any], values: dict[int, Tensor] | None
+    network: AnyCrystalNetwork, base: CrystalModel, held_out: dict[int, Any], values: dict[int, Tensor] | None
 ) -> dict[str, float]:
     """Held-out losses without conditions and, where there are properties, with all of them."""
     losses = validate(network, base.process, held_out)
@@ -248,6 +249,7 @@ def _validate(
 
 def _write_reference(folder: Path, base_folder: Path, table: PropertyTable) -> None:
     """Fingerprints of everything the new checkpoint has seen: the base's training set and the table."""
+    write_types(folder, table.dataset, base_folder)
     path = reference.write_reference(folder, table.dataset)
     old = base_folder / reference.FILE
     if not old.is_file():

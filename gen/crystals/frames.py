@@ -61,7 +61,7 @@ def symmetric_frame(number: int, n_atoms: int, demands: Sequence[tuple[int, int]
             continue
         basis = _draw_basis(group, random)
         if _probe(group, drawn, random) == number:
-            return _frame(group, drawn, basis, random)
+            return frame_of(group, drawn, basis, random)
     raise NoArrangement(f"{n_atoms} atoms in space group {number}")
 
 
@@ -73,6 +73,20 @@ def can_arrange(number: int, n_atoms: int, demands: tuple[tuple[int, int], ...])
     except NoArrangement:
         return False
     return True
+
+
+def free_frame(uniform: Tensor) -> Frame:
+    """Frame of a structure that is held to nothing and starts at coordinates `uniform` [N, 3]."""
+    n_atoms = len(uniform)
+    identity = torch.eye(3 * n_atoms, dtype=torch.float64)
+    return Frame(
+        origin=uniform.double(),
+        move=identity,
+        spread=identity,
+        metric=torch.eye(9, dtype=torch.float64),
+        leader=torch.arange(n_atoms),
+        species=torch.full((n_atoms,), -1),
+    )
 
 
 def fixed_frame(coordinates: np.ndarray, n_atoms: int) -> Frame:
@@ -205,10 +219,14 @@ def _probe(group: SpaceGroup, drawn: Sequence[tuple[Orbit, int]], random: np.ran
     return space_group_of((group.basis @ _conventional(group, random), frac, numbers), PROBE_SYMPREC)
 
 
-def _frame(
+def frame_of(
     group: SpaceGroup, drawn: Sequence[tuple[Orbit, int]], basis: np.ndarray, random: np.random.Generator
 ) -> Frame:
-    """Matrices in the basis `basis` of the orbits drawn."""
+    """The constraint of atoms on given orbits, each with its species, free coordinates left to chance.
+
+    Args:
+        basis: [3, 3] integer rows: vectors of the cell in the group's primitive basis.
+    """
     # rows of `basis` are the new vectors: columns of coordinates change by its inverse transpose
     change, back = np.linalg.inv(basis).T, basis.T
     size = sum(orbit.size for orbit, _ in drawn)
@@ -253,10 +271,16 @@ def _shifted(projector: Tensor) -> Tensor:
 
 
 def project_lattice(lattice: Tensor, metric: Tensor) -> Tensor:
-    """Row lattices [B, 3, 3] Å to symmetric ones of the same volume whose metric is invariant; maps [B, 9, 9]."""
-    gram = (lattice @ lattice.transpose(1, 2)).double()
+    """Row lattices [B, 3, 3] Å to symmetric ones of the same volume whose metric is invariant; maps [B, 9, 9].
+
+    A lattice that is not finite, or flat to rounding, comes back as NaN.
+    """
+    gram = lattice.double() @ lattice.double().transpose(1, 2)
     kept = (metric @ gram.reshape(-1, 9, 1)).reshape(-1, 3, 3)
     kept = 0.5 * (kept + kept.transpose(1, 2))
     ratio = torch.linalg.det(gram) / torch.linalg.det(kept)
-    values, vectors = torch.linalg.eigh(kept * ratio.clamp_min(1e-30)[:, None, None] ** (1 / 3))
-    return (vectors @ torch.diag_embed(values.clamp_min(1e-12).sqrt()) @ vectors.transpose(1, 2)).to(lattice.dtype)
+    scaled = kept * ratio.clamp_min(1e-30)[:, None, None] ** (1 / 3)
+    broken = ~torch.isfinite(scaled).all(2).all(1)[:, None, None]
+    values, vectors = torch.linalg.eigh(torch.where(broken, torch.eye(3).to(scaled), scaled))
+    root = vectors @ torch.diag_embed(values.clamp_min(1e-12).sqrt()) @ vectors.transpose(1, 2)
+    return root.masked_fill(broken, torch.nan).to(lattice.dtype)

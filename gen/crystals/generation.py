@@ -113,6 +113,8 @@ def make_task(
         InputError: conditions this model cannot meet, or that contradict each other or the given structure.
     """
     given = dict(conditions or {})
+    if model.process.diffuses_species and (fixed is not None or start is not None or set(given) - {"num_atoms"}):
+        raise InputError("process diffcsp_denovo is a baseline without conditions: give none but num_atoms")
     if fixed is not None and start is not None:
         raise InputError("fixed and start contradict: complete a part, or start from a whole structure")
     if (fixed is not None or start is not None) and given.get("space_group") is not None:

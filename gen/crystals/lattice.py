@@ -32,11 +32,17 @@ MIN_STD = 0.1  # small cells mostly have a = b; a spread fitted to that would ma
 
 
 def encode(lattice: Tensor) -> Tensor:
-    """Row lattices [B, 3, 3] in Å to their log-polar components [B, 6]; rotations and handedness drop out."""
+    """Row lattices [B, 3, 3] in Å to their log-polar components [B, 6]; rotations and handedness drop out.
+
+    A lattice that is not finite has components that are NaN.
+    """
     metric = lattice.double() @ lattice.double().transpose(-1, -2)
+    broken = ~torch.isfinite(metric).all(-1).all(-1)
+    metric = torch.where(broken[:, None, None], torch.eye(3, dtype=metric.dtype, device=metric.device), metric)
     values, vectors = torch.linalg.eigh(metric)
     log_polar = vectors @ torch.diag_embed(0.5 * values.log()) @ vectors.transpose(-1, -2)
-    return torch.einsum("kij,bij->bk", BASIS, log_polar).to(lattice.dtype)
+    found = torch.einsum("kij,bij->bk", BASIS, log_polar).to(lattice.dtype)
+    return found.masked_fill(broken[:, None], torch.nan)
 
 
 def decode(components: Tensor) -> Tensor:

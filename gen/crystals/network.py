@@ -7,6 +7,7 @@ is no neighbour list and no scatter: crystals of a batch have equal atom counts 
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from gen.crystals.config import NetworkConfig
 from gen.crystals.pairs import direction_count, feature_count, pair_features
-from gen.crystals.properties import Conditioning, PropertySpec
+from gen.crystals.properties import Conditioning, PropertySpec, layer_shifts
 
 TIME_FREQUENCIES = 32
 NEIGHBOUR_RANGE = 4.0  # Å, to the nearest image of an atom
@@ -100,7 +101,7 @@ class CrystalNetwork(nn.Module):
         """Evaluate the network on B crystals of N atoms.
 
         Args:
-            tokens: [B, N] species indices, some masked.
+            tokens: [B, N] species indices, some masked; or [B, N, species] noisy one-hot vectors.
             frac: [B, N, 3] noisy fractional coordinates.
             components: [B, 6] noisy standardised lattice components.
             lattice: [B, 3, 3] Å, the same lattice decoded.
@@ -112,8 +113,16 @@ class CrystalNetwork(nn.Module):
             [B, lattice_outputs];
             species logits [B, N, species].
         """
-        score, velocity, h = self.geometry(self.embedding(tokens), frac, components, lattice, t, values)
+        score, velocity, h = self.geometry(self._embed(tokens), frac, components, lattice, t, values)
         return score, velocity, self.species_head(h)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        """[B, N, C]; of vectors the mix of the species' rows, of unit variance for noise of it, from the mask's row."""
+        if not tokens.is_floating_point():
+            embedded: Tensor = self.embedding(tokens)
+            return embedded
+        rows = cast(Tensor, self.embedding.weight)
+        return tokens @ rows[:-1] / math.sqrt(tokens.shape[-1]) + rows[-1]
 
     def geometry(
         self,
@@ -143,7 +152,7 @@ class CrystalNetwork(nn.Module):
         known = torch.cat([time_features(t), components, size, *(more[2:3] if more is not None else ())], dim=-1)
         crystal = functional.silu(self.crystal_out(functional.silu(self.crystal_in(known))))  # [B, C]
         messages = features
-        shifts = self._shifts(values)
+        shifts = layer_shifts(self.conditioning, values, len(self.layers) + 1)
         for layer, shift in zip(self.layers, shifts, strict=False):
             h, messages = layer(h, crystal + shift, features, near)
         h = self.norm(h)
@@ -154,13 +163,6 @@ class CrystalNetwork(nn.Module):
         pooled = torch.cat([h.mean(1), crystal + shifts[-1], *(more[3:] if more is not None else ())], dim=-1)
         velocity = self.lattice_out(functional.silu(self.lattice_in(pooled)))
         return score, velocity, h
-
-    def _shifts(self, values: Tensor | None) -> list[Tensor | float]:
-        """What the properties add to the crystal's vector at each layer and at the lattice head, [B, C] each."""
-        if self.conditioning is None or values is None:
-            return [0.0] * (len(self.layers) + 1)
-        asked = self.conditioning(values)
-        return [adapter(asked) for adapter in self.conditioning.adapters]
 
 
 def time_features(t: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ class CrystalProcess(ABC):
 
     lattice_size = 6  # D
     uniform_shake = False  # whether `Draws.shake` is uniform on [0, 1) rather than standard normal
+    holds_symmetry = True  # whether its lattice has no orientation, so that a space group can be held
+    diffuses_species = False  # whether species travel as noisy vectors instead of being hidden
 
     def __init__(self, config: ProcessConfig, scale: LatticeScale, mask: int) -> None:
         self.config = config

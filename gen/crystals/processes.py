@@ -1,6 +1,7 @@
 """The kinds of process, by the name a configuration gives."""
 
 from gen.crystals.baseline_process import BaselineProcess
+from gen.crystals.baseline_species import DeNovoBaselineProcess
 from gen.crystals.config import ProcessConfig
 from gen.crystals.diffusion_process import DiffusionProcess
 from gen.crystals.flow_process import FlowProcess
@@ -11,6 +12,7 @@ KINDS: dict[str, type[CrystalProcess]] = {
     "diffusion": DiffusionProcess,
     "flow": FlowProcess,
     "diffcsp": BaselineProcess,
+    "diffcsp_denovo": DeNovoBaselineProcess,
 }
 
 

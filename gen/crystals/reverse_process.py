@@ -7,6 +7,7 @@ and what of the geometry is held; all random numbers are drawn beforehand, for e
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -36,6 +37,8 @@ class SamplingConfig(Config):
     anti_annealing: float = Field(default=0.0, ge=0)  # slope s: the coordinates' drift is scaled by 1 + s (1 - t)
     quench_steps: int = Field(default=10, ge=0)  # noise-free steps at the end, each one evaluation
     quench_time: float = Field(default=0.7, gt=0, le=1)  # noise level the network is told at first; falls to 0
+    symmetry: Literal["known", "free"] = "known"  # space group and sites of a known crystal of like elements, or none
+    likeness: float = Field(default=0.05, gt=0)  # of elements to that crystal's; more draws unlikely symmetries as well
     guidance: float = Field(default=2.0, ge=0)  # weight of property conditions; 1 plain, more is stricter and narrower
     resample: int = Field(default=1, ge=1)  # passes over each step while a part is fixed; more settle the rest better
 
@@ -58,6 +61,8 @@ class Seed:
     hide: Tensor | None = None  # [N] uniform: which species of a start are drawn again
     known_shakes: Tensor | None = None  # [M, N, 3] noise of a given part, one row each time it is noised
     known_strains: Tensor | None = None  # [M, D]
+    species_noise: Tensor | None = None  # [steps + 1, N, E] normal, where species diffuse as vectors
+    type_seed: int = 0  # decides the structure type drawn for the species
 
 
 @dataclass(frozen=True)

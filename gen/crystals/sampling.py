@@ -5,18 +5,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gen.crystals.baseline_sampling import reverse_with_species
 from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import CrystalModel
 from gen.crystals.conditions import Conditions, draw_size
-from gen.crystals.frames import symmetric_frame
+from gen.crystals.frames import free_frame, symmetric_frame
+from gen.crystals.gate import geometry_fault
 from gen.crystals.guidance import steered
 from gen.crystals.inpainting import Known
 from gen.crystals.process import CrystalProcess, ScoreNetwork
-from gen.crystals.reverse_process import Plan, Seed, draw_noise, reverse, with_known_noise
+from gen.crystals.reverse_process import Finished, Plan, Seed, draw_noise, reveal_species, reverse, with_known_noise
 from gen.crystals.reverse_process import SamplingConfig as SamplingConfig
+from gen.crystals.symmetry import niggli_cell
+
+TYPES_TRIED = 3  # structure types tried for one composition before it is held to none
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,13 @@ def draw_seed(seed: int, index: int, attempt: int, task: Task, config: SamplingC
         chosen = generator_for(seed, "orbits", index, attempt)
         frame = symmetric_frame(task.conditions.space_group, n, task.conditions.demands(n), chosen)
         drawn = dataclasses.replace(drawn, frame=frame)
+    if process.diffuses_species:
+        chosen = generator_for(seed, "species", index, attempt)
+        noise = torch.randn(config.steps + 1, n, process.mask, generator=chosen)
+        drawn = dataclasses.replace(drawn, species_noise=noise)
+    if drawn.frame is None:
+        typed = generator_for(seed, "type", index, attempt)
+        drawn = dataclasses.replace(drawn, type_seed=int(torch.randint(2**62, (1,), generator=typed)))
     if task.given is not None:
         drawn = with_known_noise(drawn, generator_for(seed, "known", index, attempt), config, process)
     return drawn
@@ -64,7 +77,8 @@ def sample_batch(model: CrystalModel, seeds: Sequence[Seed], task: Task, config:
     """Run the reverse process for structures of equal atom count; see `gen.crystals.reverse_process.reverse`.
 
     Species that the task gives are in place from the start; of a required one as many atoms as must occur, and the
-    model completes the rest around them.
+    model completes the rest around them. Once all species are known, each structure gets a known structure type of its
+    stoichiometry to hold (`gen.crystals.structure_types`), unless the settings or the task leave no room for it.
     """
     device = next(model.network.parameters()).device
     bounds = task.conditions.within(seeds[0].n_atoms)
@@ -81,10 +95,72 @@ def sample_batch(model: CrystalModel, seeds: Sequence[Seed], task: Task, config:
         start=task.start,
         start_time=task.start_time,
     )
-    done = reverse(plan, config)
+    if model.process.diffuses_species:
+        done = reverse_with_species(plan, config)
+    elif config.symmetry == "known" and config.species_finish == 1.0 and _may_be_typed(model, seeds, task):
+        done = _reverse_typed(model, plan, config)
+    else:
+        done = reverse(plan, config)
     numbers = torch.tensor(model.elements)[done.tokens.cpu()]
     frac, lattice = done.frac.cpu(), done.lattice.cpu()
     return [Sample(seed.index, seed.attempt, numbers[row], frac[row], lattice[row]) for row, seed in enumerate(seeds)]
+
+
+def _reverse_typed(model: CrystalModel, plan: Plan, config: SamplingConfig) -> Finished:
+    """Species first, then the geometry of each structure held to a structure type drawn for them.
+
+    A structure that fails the geometry gate under its type (two atoms slid onto one site) gets another, at most
+    `TYPES_TRIED` in all, and is held to nothing after that. Its species stay.
+    """
+    tokens = reveal_species(plan, config)
+    rows = torch.arange(len(tokens))
+    species, frac, lattice = tokens.clone(), None, None
+    for turn in range(TYPES_TRIED + 1):
+        part = dataclasses.replace(plan, seeds=[plan.seeds[row] for row in rows.tolist()], bounds=None)
+        done = reverse(_typed_plan(model, part, tokens[rows], turn, config.likeness), config)
+        if frac is None or lattice is None:
+            species, frac, lattice = done.tokens.clone(), done.frac.clone(), done.lattice.clone()
+        species[rows], frac[rows], lattice[rows] = done.tokens, done.frac, done.lattice
+        rows = rows[[_is_faulty(*cell) for cell in zip(done.frac, done.lattice, strict=True)]]
+        if not len(rows):
+            break
+    assert frac is not None
+    assert lattice is not None
+    return Finished(species, frac, lattice)
+
+
+def _typed_plan(model: CrystalModel, plan: Plan, tokens: Tensor, turn: int, likeness: float) -> Plan:
+    """The plan for species `tokens` [B, N], each structure held to the turn-th structure type drawn for them.
+
+    Atoms come in the order of the type's sites. A structure of unknown stoichiometry is held to nothing, and so is
+    everything in the last turn.
+    """
+    assert model.types is not None
+    seeds, rows = [], []
+    for seed, row in zip(plan.seeds, tokens.cpu(), strict=True):
+        numbers = [model.elements[token] for token in row.tolist()]
+        drawn = torch.Generator().manual_seed(seed.type_seed + turn)
+        found = model.types.draw(numbers, drawn, likeness) if turn < TYPES_TRIED else None
+        frame = free_frame(seed.frac)
+        if found is not None:
+            frame, row = found[0], torch.tensor([model.elements.index(z) for z in found[1]])
+        seeds.append(dataclasses.replace(seed, frame=frame))
+        rows.append(row)
+    return dataclasses.replace(plan, seeds=seeds, tokens=torch.stack(rows).to(plan.tokens))
+
+
+def _is_faulty(frac: Tensor, lattice: Tensor) -> bool:
+    """Whether the geometry gate turns a cell away, [N, 3] and [3, 3] Å."""
+    coordinates, vectors = frac.double().cpu().numpy(), lattice.double().cpu().numpy()
+    if geometry_fault(coordinates, vectors) is not None:
+        return True
+    reduced = niggli_cell((vectors, coordinates, np.ones(len(coordinates))))
+    return reduced is not None and geometry_fault(reduced[1], reduced[0]) is not None
+
+
+def _may_be_typed(model: CrystalModel, seeds: Sequence[Seed], task: Task) -> bool:
+    free = task.given is None and all(seed.frame is None for seed in seeds)
+    return free and model.types is not None and model.process.holds_symmetry
 
 
 def _network(model: CrystalModel, conditions: Conditions, config: SamplingConfig) -> ScoreNetwork:

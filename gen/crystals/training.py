@@ -14,10 +14,11 @@ from gen.crystals.checkpoint import write_model
 from gen.crystals.config import CrystalTrainingConfig, TrainConfig
 from gen.crystals.dataset import CrystalDataset, CrystalGroup, load_dataset
 from gen.crystals.lattice import fit_scale
-from gen.crystals.network import CrystalNetwork
+from gen.crystals.networks import AnyCrystalNetwork, make_network
 from gen.crystals.process import ChannelLosses, CleanCrystals, CrystalProcess, Draws, ScoreNetwork
 from gen.crystals.processes import make_process
 from gen.crystals.run_state import RunState, append_metrics, discard_state, restore_state
+from gen.crystals.structure_types import write_types
 from gen.crystals.update_loop import Batch, run_updates, training_budget, updates_per_epoch
 from gen.evaluation.reference import write_reference
 from potentials.config import Config, dump_yaml
@@ -77,6 +78,7 @@ def train_crystals(
         discard_state(folder)
     write_atomic(folder / "config.yaml", dump_yaml(config))
     write_reference(folder, data)
+    write_types(folder, data)
 
     per_epoch = updates_per_epoch(sizes, options)
     budget = training_budget(options, per_epoch)
@@ -143,7 +145,7 @@ def learning_rate(step: int, total: int, options: TrainConfig) -> float:
 
 @torch.no_grad()
 def validate(
-    network: CrystalNetwork,
+    network: AnyCrystalNetwork,
     process: CrystalProcess,
     validation: dict[int, CleanCrystals],
     bind: Callable[[int, Tensor], ScoreNetwork] | None = None,
@@ -164,7 +166,7 @@ def validate(
 
 def _initial_state(config: CrystalTrainingConfig, species: int) -> RunState:
     torch.manual_seed(config.train.seed)
-    network = CrystalNetwork(config.network, species).to(config.train.device)
+    network = make_network(config.network, species).to(config.train.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay)
     return RunState(network, optimizer, {name: v.detach().clone() for name, v in network.state_dict().items()})
 
@@ -239,7 +241,7 @@ def _fingerprint(config: CrystalTrainingConfig, data: CrystalDataset) -> str:
     free = {"epochs", "max_minutes", "checkpoint_seconds", "log_every", "validate_every", "threads", "device"}
     return sha256_json(
         {
-            "network": _set_fields(config.network, {"lattice_outputs": 6}),
+            "network": _set_fields(config.network, {"lattice_outputs": 6, "kind": "pairs"}),
             "process": _set_fields(config.process, {"kind": "diffusion"}),
             "train": config.train.model_dump(mode="json", exclude=free),
             "data": data.sha256,

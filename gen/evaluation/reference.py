@@ -40,6 +40,15 @@ class Reference:
     elements: np.ndarray  # [M] distinct elements of each
     sha256: str  # of the data set
 
+    def training_density(self) -> np.ndarray:
+        """[M] g/cm^3 of the training crystals."""
+        found = []
+        for formula, crystals in self.training.items():
+            composition = Composition(formula)
+            mass = composition.weight / composition.num_atoms  # amu
+            found += [GRAM_PER_CM3 * mass / crystal.volume_per_atom for crystal in crystals]
+        return np.array(found)
+
 
 def write_reference(folder: str | Path, dataset: CrystalDataset) -> Path:
     """Write `reference.json.gz` of a data set into a checkpoint folder."""
