@@ -17,7 +17,7 @@ from torch.nn import functional
 from gen.crystals.config import NetworkConfig
 from gen.crystals.lattice import BASIS
 from gen.crystals.network import TIME_FREQUENCIES, time_features
-from gen.crystals.properties import Conditioning, PropertySpec
+from gen.crystals.properties import Conditioning, PropertySpec, layer_shifts
 from gen.diffusion.wrapped_normal import nearest
 from potentials.density import edge_layout
 from potentials.network import Interaction
@@ -109,7 +109,7 @@ class EquivariantCrystalNetwork(nn.Module):
         size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(batch, 2)
         known = torch.cat([time_features(t), components[:, :1], size], dim=-1)
         cell = functional.silu(self.cell_out(functional.silu(self.cell_in(known))))  # [B, C]
-        shifts = self._shifts(values)
+        shifts = layer_shifts(self.conditioning, values, len(self.layers) + 1)
 
         centre, neighbour, vectors = near_images(frac, lattice, self.config.cutoff)
         layout = edge_layout(centre, neighbour, batch * count)
@@ -137,13 +137,6 @@ class EquivariantCrystalNetwork(nn.Module):
         pooled = torch.cat([h.mean(1), cell + shifts[-1], components], dim=-1)
         velocity = self.lattice_out(functional.silu(self.lattice_in(pooled))) + self.strain_gain * strain
         return score, velocity, self.species_head(h)
-
-    def _shifts(self, values: Tensor | None) -> list[Tensor | float]:
-        """What the properties add to the cell's vector at each layer and at the lattice head, [B, C] each."""
-        if self.conditioning is None or values is None:
-            return [0.0] * (len(self.layers) + 1)
-        asked = self.conditioning(values)
-        return [adapter(asked) for adapter in self.conditioning.adapters]
 
     @torch.no_grad()
     def _calibrate(self, species: int) -> None:

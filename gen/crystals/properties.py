@@ -90,6 +90,14 @@ class Conditioning(nn.Module):
         return functional.silu(total)  # zero stays zero
 
 
+def layer_shifts(conditioning: Conditioning | None, values: Tensor | None, places: int) -> list[Tensor | float]:
+    """What property values add to the crystal's vector at each of a network's `places`, [B, channels] each."""
+    if conditioning is None or values is None:
+        return [0.0] * places
+    asked = conditioning(values)
+    return [adapter(asked) for adapter in conditioning.adapters]
+
+
 def waves(value: Tensor) -> Tensor:
     """[B] standardised values to [B, 1 + 2 OCTAVES]: the value, and sines and cosines of it."""
     frequencies = 2.0 ** torch.arange(OCTAVES, dtype=value.dtype, device=value.device)

@@ -7,6 +7,7 @@ import torch
 from pymatgen.core import Composition, Element, Lattice, Structure
 
 from gen.crystals.dataset import CrystalDataset, CrystalGroup
+from gen.crystals.lattice import decode
 
 FCC = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))  # primitive vectors over a
 
@@ -82,4 +83,19 @@ def _groups(crystals: list[Structure]) -> dict[int, CrystalGroup]:
             space_group=torch.full((len(group),), 225),
         )
         for n, group in by_size.items()
+    }
+
+
+def noisy_crystals(species: int) -> dict[str, torch.Tensor]:
+    """Arguments of a score network: three crystals of six atoms of up to `species` elements, some hidden, float64."""
+    generator = torch.Generator().manual_seed(1)
+    components = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    shape = 0.15 * components
+    shape[:, 0] += 2.8
+    return {
+        "tokens": torch.randint(0, species + 1, (3, 6), generator=generator),
+        "frac": torch.rand(3, 6, 3, generator=generator, dtype=torch.float64),
+        "components": components,
+        "lattice": decode(shape),
+        "t": torch.rand(3, generator=generator, dtype=torch.float64),
     }

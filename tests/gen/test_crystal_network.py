@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from crystal_samples import noisy_crystals
 
 from gen.crystals.config import NetworkConfig
-from gen.crystals.lattice import decode
 from gen.crystals.network import CrystalNetwork
 from gen.crystals.pairs import feature_count, pair_features
 from gen.diffusion.wrapped_normal import wrap
@@ -20,17 +20,7 @@ def network() -> CrystalNetwork:
 
 @pytest.fixture
 def crystals() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    components = torch.randn(3, 6, generator=generator, dtype=torch.float64)
-    shape = 0.15 * components
-    shape[:, 0] += 2.8
-    return {
-        "tokens": torch.randint(0, SPECIES + 1, (3, 6), generator=generator),
-        "frac": torch.rand(3, 6, 3, generator=generator, dtype=torch.float64),
-        "components": components,
-        "lattice": decode(shape),
-        "t": torch.rand(3, generator=generator, dtype=torch.float64),
-    }
+    return noisy_crystals(SPECIES)
 
 
 def assert_same(first, second):

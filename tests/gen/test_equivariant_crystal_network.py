@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from ase.data import chemical_symbols
-from crystal_samples import dataset
+from crystal_samples import dataset, noisy_crystals
 from pydantic import ValidationError
 
 from gen.crystals.checkpoint import read_model
 from gen.crystals.config import CrystalTrainingConfig, NetworkConfig
 from gen.crystals.equivariant_network import EquivariantCrystalNetwork, near_images
-from gen.crystals.lattice import decode
 from gen.crystals.training import train_crystals
 from gen.diffusion.wrapped_normal import wrap
 from gen.generator import Generator
@@ -32,17 +31,7 @@ def network() -> EquivariantCrystalNetwork:
 
 @pytest.fixture
 def crystals() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    components = torch.randn(3, 6, generator=generator, dtype=torch.float64)
-    shape = 0.15 * components
-    shape[:, 0] += 2.8
-    return {
-        "tokens": torch.randint(0, SPECIES + 1, (3, 6), generator=generator),
-        "frac": torch.rand(3, 6, 3, generator=generator, dtype=torch.float64),
-        "components": components,
-        "lattice": decode(shape),
-        "t": torch.rand(3, generator=generator, dtype=torch.float64),
-    }
+    return noisy_crystals(SPECIES)
 
 
 def assert_same(first, second) -> None:
