@@ -3,12 +3,15 @@
     python benchmarks/adsorption_water_stability.py
 
 Two lists of facts. `WS24`: the frameworks with a six-letter refcode in the test part that the MOFSNN project drew from
-WS24 (G. Terrones et al., J. Am. Chem. Soc. 146, 20333 (2024): stable or not in water, read from papers), none of
-which the rule was made with. `CLASSICS`: frameworks everyone knows, as the review by N. C. Burtch, H. Jasuja, K. S.
-Walton, Chem. Rev. 114, 10575 (2014) classes them (stable: thermodynamically or with high kinetic stability). What the
-CoRE MOF 2019 set has no structure of cannot be scored; its structures have lost their solvent and bound water.
+WS24 (G. Terrones et al., J. Am. Chem. Soc. 146, 20333 (2024): stable or not in water, read from papers). The rule was
+revised by looking at one half of them (those whose refcode's SHA-256 begins with an even byte; row E10c) and is scored
+on the other half (E10a), which was looked at once, afterwards; of the first rule both halves had been scored together.
+`CLASSICS`: frameworks everyone knows, as the review by N. C. Burtch, H. Jasuja, K. S. Walton, Chem. Rev. 114, 10575
+(2014) classes them (stable: thermodynamically or with high kinetic stability). What the CoRE MOF 2019 set has no
+structure of cannot be scored; its structures have lost their solvent and bound water.
 """
 
+import hashlib
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -67,12 +70,22 @@ def structures(wanted: set[str]) -> Iterator[tuple[str, Structure]]:
                 yield refcode, found[0][1]
 
 
+def chosen_on(refcode: str) -> bool:
+    """Whether a framework of WS24 was looked at when the rule was revised."""
+    return hashlib.sha256(refcode.encode()).digest()[0] % 2 == 0
+
+
 def main() -> None:
     """Score, print, record."""
     ws24 = dict.fromkeys(WS24_STABLE.split(), True) | dict.fromkeys(WS24_UNSTABLE.split(), False)
     classics = dict(CLASSICS.values())
     names = {refcode: name for name, (refcode, _) in CLASSICS.items()}
-    tables: dict[str, Counter[tuple[bool, str]]] = {"ws24": Counter(), "classics": Counter()}
+    sets = {
+        "held": {name: label for name, label in ws24.items() if not chosen_on(name)},
+        "classics": classics,
+        "chosen": {name: label for name, label in ws24.items() if chosen_on(name)},
+    }
+    tables: dict[str, Counter[tuple[bool, str]]] = {which: Counter() for which in sets}
     for refcode, structure in structures(set(ws24) | set(classics)):
         try:
             found = water_stability(structure)
@@ -83,13 +96,14 @@ def main() -> None:
         known = classics.get(refcode, ws24.get(refcode))
         said = f"{found.flag:10} {weakest.bond}, {weakest.reason}"
         print(f"{names.get(refcode, refcode):12} {'stable' if known else 'unstable':9} {said}", flush=True)
-        for which, labels in (("ws24", ws24), ("classics", classics)):
+        for which, labels in sets.items():
             if refcode in labels:
                 tables[which][labels[refcode], found.flag] += 1
     sha = sha256_file(data_root() / ARCHIVE)
     for which, identity, what in (
-        ("ws24", "E10a", "WS24 test frameworks"),
+        ("held", "E10a", "WS24 test frameworks of the half the rule was not chosen on"),
         ("classics", "E10b", "well-known frameworks"),
+        ("chosen", "E10c", "WS24 test frameworks of the half the rule was chosen on"),
     ):
         table = tables[which]
         decided = {flags: count for flags, count in table.items() if flags[1] != "uncertain"}

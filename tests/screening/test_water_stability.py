@@ -7,6 +7,7 @@ from benchmarks.adsorption_structures import mfi, mg_mof_74
 from potentials.errors import InputError
 from screening.candidate import Candidate
 from screening.water_stability import (
+    Shell,
     WaterStabilitySettings,
     _verdict,
     evaluate_water_stability,
@@ -52,26 +53,45 @@ def test_azolate_nitrogen_holds_zinc_and_protonated_imidazole_does_not():
 
 
 @pytest.mark.parametrize(
-    ("metal", "donor", "kind", "flag"),
+    ("metal", "donor", "kind", "shell", "flag"),
     [
-        ("Zr", "O", "carboxylate", "stable"),
-        ("Al", "O", "hydroxide", "stable"),
-        ("Cr", "O", "carboxylate", "stable"),
-        ("Fe", "O", "carboxylate", "uncertain"),
-        ("Cu", "O", "carboxylate", "labile"),
-        ("Zn", "O", "carboxylate", "labile"),
-        ("La", "O", "carboxylate", "uncertain"),
-        ("Zn", "O", "water", "uncertain"),
-        ("Cd", "S", "donor", "stable"),
-        ("Al", "S", "donor", "labile"),
-        ("Po", "O", "carboxylate", "uncertain"),
+        ("Zr", "O", "carboxylate", Shell(8, False), "stable"),
+        ("Al", "O", "hydroxide", Shell(6, False), "stable"),
+        ("Cr", "O", "carboxylate", Shell(5, False), "stable"),
+        ("Fe", "O", "carboxylate", Shell(5, False), "uncertain"),
+        ("Fe", "O", "carboxylate", Shell(6, True), "stable"),
+        ("Cu", "O", "carboxylate", Shell(4, False), "uncertain"),
+        ("Cu", "O", "carboxylate", Shell(5, True), "stable"),
+        ("Cu", "N", "amine or pyridine", Shell(5, True), "stable"),
+        ("Cu", "N", "amine or pyridine", Shell(2, True), "uncertain"),
+        ("Zn", "O", "carboxylate", Shell(4, False), "labile"),
+        ("Mg", "O", "carboxylate", Shell(6, True), "labile"),
+        ("La", "O", "carboxylate", Shell(9, False), "stable"),
+        ("La", "O", "carboxylate", Shell(7, False), "labile"),
+        ("Yb", "O", "carboxylate", Shell(7, False), "stable"),
+        ("Ca", "O", "carboxylate", Shell(5, False), "labile"),
+        ("Ca", "O", "carboxylate", Shell(8, False), "uncertain"),
+        ("Th", "O", "carboxylate", Shell(9, False), "stable"),
+        ("Zn", "O", "water", Shell(6, False), "uncertain"),
+        ("Cd", "S", "donor", Shell(4, False), "stable"),
+        ("Al", "S", "donor", Shell(4, False), "labile"),
+        ("Po", "O", "carboxylate", Shell(6, False), "uncertain"),
     ],
 )
-def test_rules(metal, donor, kind, flag):
-    verdict = _verdict(metal, donor, kind, 4)
+def test_rules(metal, donor, kind, shell, flag):
+    verdict = _verdict(metal, donor, kind, 4, shell)
     assert verdict.flag == flag
     assert verdict.reason
     assert f"{metal}-{donor}" in verdict.bond
+
+
+def test_the_middle_of_a_phosphonate_is_no_donor():
+    # Zr - O - P(O)(O): zirconium lies 3 Å from phosphorus, which a generous bond length may take for a bond
+    species = ["Zr", "O", "P", "O", "O"]
+    places = [[8.0, 8.0, 8.0], [10.05, 8.0, 8.0], [10.6, 9.4, 8.0], [10.1, 10.2, 9.2], [12.1, 9.4, 8.0]]
+    found = water_stability(Structure(Lattice.cubic(18.0), species, places, coords_are_cartesian=True))
+    assert not any(verdict.bond.startswith("Zr-P") for verdict in found.verdicts)
+    assert any(verdict.bond.startswith("Zr-O") for verdict in found.verdicts)
 
 
 def test_boronate_is_labile_and_bare_carbon_stable():
