@@ -86,5 +86,5 @@ def test_only_crowded_pores_within_the_budget_are_cooled(monkeypatch):
     settings = IsothermSettings()
     assert gcmc_sampling._crowded(seldom, states, settings)
     assert not gcmc_sampling._crowded(often, states, settings)
-    assert not gcmc_sampling._crowded(seldom, states, settings.model_copy(update={"most_moves": 4_000_000}))
+    assert not gcmc_sampling._crowded(seldom, states, settings.model_copy(update={"most_moves": 2_000_000}))
     assert not gcmc_sampling._crowded(seldom, states, settings.model_copy(update={"most_work": 1e8}))

@@ -22,7 +22,8 @@ _CHUNK = 2000  # samples between looks at the error
 MOST_GUESTS = 4000
 MOST_WORK = 5e9  # of a state point: a minute of an idle core at most
 _MARKED = 0.5  # guests a move whose voxels are marked or cleared, where cavities are kept account of
-_AFTER_COOLING = 7  # chunks a replica is sampled at least
+_AFTER_COOLING = 4  # chunks a replica is sampled at least
+_RUNG = 0.5  # of a chunk, at each temperature of the way down
 _WORTH = 1.5  # times as many insertions must be made for cavities, whose account costs time
 
 
@@ -89,7 +90,7 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
     seeking = any(candidate.cavity_share > 0.0 for candidate in candidates)
     keys = [derive_seed(key, replica) for replica in range(REPLICAS)]
     states = [new_state(kernel, candidates[0], MOST_GUESTS, each, seeking) for each in keys]
-    chunks = 0
+    chunks = 0.0
     for replica, state in enumerate(states):  # tunes the steps; thrown away
         if replica % 2:
             full = candidates[-1]._replace(activity=candidates[-1].activity * _FILLING)
@@ -102,12 +103,12 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
     if cooled:
         for replica, state in enumerate(states):
             for rung in cooling_path(kernel, model, state, rich=bool(replica % 2)):
-                _more(kernel, rung, state, True)
-                chunks += 1
+                _more(kernel, rung, state, True, _RUNG)
+                chunks += _RUNG
     for state in states:
         state.accepted[:] = 0
     traces = [_more(kernel, model, state, False) for state in states]
-    moves = (chunks + REPLICAS + len(candidates)) * _CHUNK * STRIDE
+    moves = int((chunks + REPLICAS + len(candidates)) * _CHUNK * STRIDE)
     while True:
         for replica, state in enumerate(states):
             traces[replica] = np.concatenate([traces[replica], _more(kernel, model, state, False)])
@@ -218,13 +219,15 @@ def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> tuple[Any, 
     return candidates[best], trials[best]
 
 
-def _more(kernel: Any, model: Any, state: Any, tune: bool) -> np.ndarray:
-    samples = np.zeros((_CHUNK, len(model.site_count) + 2))
+def _more(kernel: Any, model: Any, state: Any, tune: bool, share: float = 1.0) -> np.ndarray:
+    """Samples of a replica over a share of a chunk."""
+    count = int(_CHUNK * share)
+    samples = np.zeros((count, len(model.site_count) + 2))
     if not kernel.run(model, state, samples, STRIDE, tune):
         raise InputError(
             f"more than {MOST_GUESTS} molecules adsorbed in the simulation box: the pores are larger than the "
             "batched engine takes; choose engine raspa"
         )
     if model.cavity_share > 0.0:
-        state.work[0] += _CHUNK * STRIDE * _MARKED * float(model.stencil_length.sum(axis=0).mean())
+        state.work[0] += count * STRIDE * _MARKED * float(model.stencil_length.sum(axis=0).mean())
     return samples
