@@ -11,7 +11,7 @@ from gen.crystals.checkpoint import CrystalModel, write_model
 from gen.crystals.config import TrainConfig
 from gen.crystals.dataset import Crystal, CrystalDataset, CrystalGroup
 from gen.crystals.run_state import RunState, restore_state
-from gen.crystals.structure_types import write_types
+from gen.crystals.structure_types import save_types, write_types
 from gen.crystals.training import learning_rate, prepare_group, update_network, validate
 from gen.crystals.update_loop import Batch, Budget, run_updates
 from gen.evaluation.reference import write_reference
@@ -115,7 +115,10 @@ def continue_training(
     averaged = state.averaged_network()
     losses = validate(averaged, model.process, held_out) if held_out else {}
     write_reference(folder, data)
-    write_types(folder, data)
+    if model.types is not None:
+        save_types(folder, model.types, data.sha256)
+    else:
+        write_types(folder, data)
     write_model(
         folder,
         averaged,

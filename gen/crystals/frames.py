@@ -236,10 +236,10 @@ def frame_of(
     for orbit, kind in drawn:
         turned = change @ orbit.rotations @ back  # [M, 3, 3]
         projector = change @ orbit.projector @ back
-        for i, to_i in enumerate(turned):
-            spread[start + i, :, start, :] = to_i @ projector
-            for j, to_j in enumerate(turned):
-                move[start + i, :, start + j, :] = to_i @ projector @ np.linalg.inv(to_j) / orbit.size
+        members = slice(start, start + orbit.size)
+        spread[members, :, start, :] = turned @ projector
+        back_and_forth = np.einsum("iab,jbc->iajc", turned @ projector, np.linalg.inv(turned))
+        move[members, :, members, :] = back_and_forth / orbit.size
         origin.append(orbit.place(random.random(3)) @ change.T)
         leader += [start] * orbit.size
         species += [kind] * orbit.size

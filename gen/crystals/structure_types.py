@@ -177,14 +177,18 @@ def write_types(folder: str | Path, dataset: CrystalDataset, base: str | Path | 
         for group in dataset.train.values()
         for lattice, frac, numbers in zip(group.lattice, group.frac, group.numbers, strict=True)
     )
-    known = collect_types(cells, old)
+    return save_types(folder, collect_types(cells, old), dataset.sha256)
+
+
+def save_types(folder: str | Path, known: KnownTypes, data_sha256: str) -> Path:
+    """Write `structure_types.json.gz` into a checkpoint folder; `data_sha256` names the data they were found in."""
     payload = {
-        "data_sha256": dataset.sha256,
+        "data_sha256": data_sha256,
         "types": [[kind.space_group, kind.sites, kind.basis] for kind in known.types],
         "crystals": [entry for entries in known.crystals.values() for entry in entries],
     }
     text = json.dumps(payload, separators=(",", ":")).encode()
-    return write_atomic(path, gzip.compress(text, mtime=0))  # no time stamp: same data, same bytes
+    return write_atomic(Path(folder) / FILE, gzip.compress(text, mtime=0))  # no time stamp: same data, same bytes
 
 
 def read_types(folder: str | Path) -> KnownTypes | None:

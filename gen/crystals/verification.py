@@ -20,7 +20,7 @@ from potentials.potential import Potential
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 32  # crystals sampled between two writes
+CHUNK = 128  # crystals sampled between two writes
 
 
 def verified_samples(
