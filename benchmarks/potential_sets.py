@@ -60,7 +60,7 @@ def ethanol() -> tuple[Frames, Frames, Path]:
     folder = data_root() / DATA / "botnet/dataset_ethanol"
     paths = [folder / f"{name}.xyz.xz" for name in ("train", "test_MD")]
     texts = (lzma.decompress(path.read_bytes()).decode() for path in paths)
-    training, test = (read(io.StringIO(text), index=":", format="extxyz") for text in texts)
+    training, test = (list(read(io.StringIO(text), index=":", format="extxyz")) for text in texts)
     return training, test, paths[1]
 
 

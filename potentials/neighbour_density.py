@@ -83,6 +83,7 @@ class _Density(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         harmonics, features, weights, coupling, sender = ctx.saved_tensors
+        found: tuple[Tensor | None, ...]
         if torch.is_grad_enabled():  # the derivative is to be differentiated again
             found = _plain_gradients(gradients[0], harmonics, features, weights, coupling, sender, ctx.blocks)
         else:
