@@ -7,6 +7,7 @@ Calculations - Non-cuboid cell"; configurations as gRASPA's examples hold them. 
 the Lennard-Jones boxes with a cut-off of three sigma are not among our data.
 """
 
+import argparse
 import re
 import tarfile
 
@@ -50,6 +51,7 @@ def lennard_jones(centres: np.ndarray, cell: np.ndarray) -> tuple[float, float]:
 
 def main() -> None:
     """Compare and record the largest relative deviations."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     exact, fourier, dispersion = [], [], []
     with tarfile.open(data_root() / ARCHIVE) as tar:
         for box, (pairs, tail, real, reciprocal, both) in PUBLISHED.items():

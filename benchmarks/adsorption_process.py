@@ -7,6 +7,8 @@ to one part in 100,000, the Langmuir curves below; the heat of CO2 in Mg-MOF-74 
 0.06 kJ/mol. The curves are sampled as the published points are and run through the same straight-line isotherms.
 """
 
+import argparse
+
 import numpy as np
 
 from benchmarks.record import record
@@ -66,6 +68,7 @@ def _sampled(isotherm: Langmuir | DualSiteLangmuir, heats: np.ndarray) -> PureGa
 
 def main() -> None:
     """Compute every published case and record the two of the coal plant."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for (framework, source, mode), published in PUBLISHED.items():
         found = parasitic_energy(*gases(framework), BEDS[framework], SOURCES[source], mode)
         if found is None or published is None:

@@ -11,6 +11,7 @@ on the other half (E10a), which was looked at once, afterwards; of the first rul
 structure of cannot be scored; its structures have lost their solvent and bound water.
 """
 
+import argparse
 import hashlib
 import tarfile
 from collections import Counter
@@ -77,6 +78,7 @@ def chosen_on(refcode: str) -> bool:
 
 def main() -> None:
     """Score, print, record."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     ws24 = dict.fromkeys(WS24_STABLE.split(), True) | dict.fromkeys(WS24_UNSTABLE.split(), False)
     classics = dict(CLASSICS.values())
     names = {refcode: name for name, (refcode, _) in CLASSICS.items()}

@@ -5,6 +5,7 @@
 Packages are installed already. Records S1 (seconds of wall time) with the funnel in the note.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ CONFIG = Path(__file__).resolve().parents[1] / "configs" / "discover" / "co2_flu
 
 def main() -> None:
     """Run the campaign in a temporary folder and record its wall time."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         start = time.monotonic()

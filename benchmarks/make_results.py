@@ -3,6 +3,7 @@
 python benchmarks/make_results.py
 """
 
+import argparse
 import json
 import re
 from collections.abc import Iterable
@@ -365,4 +366,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"wrote {write_results().name}")

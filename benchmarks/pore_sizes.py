@@ -3,6 +3,8 @@
 python -m benchmarks.pore_sizes
 """
 
+import argparse
+
 from benchmarks.record import record
 from screening.candidate import Candidate
 from screening.pores import PoreSettings, evaluate_pores
@@ -14,6 +16,7 @@ PUBLISHED = {"MFI": (mfi, 4.247, 5.956), "LTA": (lta, 3.814, 10.651), "CHA": (ch
 
 def main() -> None:
     """Measure and record."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     letters = iter("abcdef")
     for name, (build, *figures) in PUBLISHED.items():
         evaluation = evaluate_pores(Candidate("", 0, build(), {}), PoreSettings(), 0)

@@ -4,6 +4,7 @@ Everything is tuned on a held-out tenth of the training file; the official 300 K
 the hotter third of the mixed-temperature set (1200 K) as data of another distribution.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -44,9 +45,12 @@ def official_test(path: Path) -> list[AtomGraph]:
 
 def main() -> None:
     """Train (or resume), evaluate, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of configs/train/potential_3bpa.yaml")
+    options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     folder = data_root() / "potentials/botnet/dataset_3BPA"
-    overrides = [f"data.train={folder / 'train_300K.xyz.xz'}", *sys.argv[1:]]
+    overrides = [f"data.train={folder / 'train_300K.xyz.xz'}", *options.overrides]
     config = load_config(PotentialTrainingConfig, ROOT / "configs/train/potential_3bpa.yaml", overrides)
     out = train_potential(config)
     facts = json.loads((out / "model.json").read_text())["training"]
