@@ -1,8 +1,11 @@
 """D5: the silica generator. Four-connected share, nets not in the training set, energies above quartz, speed.
 
-python benchmarks/zeolites.py generate -n 300        # D5, D5a, D5c; adds to runs/zeolites/samples.jsonl
-python benchmarks/zeolites.py control -n 60          # D5d: the same assembly from random coordinates
-python benchmarks/zeolites.py energies --minutes 6   # D5b; adds to runs/zeolites/energies.jsonl
+python benchmarks/zeolites.py generate -n 200            # D5, D5a, D5c; adds to runs/zeolites/samples.jsonl
+python benchmarks/zeolites.py control -n 200             # D5d: the same from random sites on the same orbits
+python benchmarks/zeolites.py generate -n 200 --draws 1  # D5f: one set of sites a sample
+python benchmarks/zeolites.py control -n 200 --draws 1   # D5g: its control
+python benchmarks/zeolites.py users -n 100               # D5e: failures drawn again, as users get them
+python benchmarks/zeolites.py energies --minutes 6       # D5b; adds to runs/zeolites/energies.jsonl
 """
 
 import argparse
@@ -15,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,18 +26,20 @@ from benchmarks.record import record
 from gen.crystals.checkpoint import find_checkpoint, read_model
 from gen.crystals.sampling import SamplingConfig
 from gen.evaluation.reference import read_reference
-from gen.zeolites.framework import OXYGEN, SILICON
-from gen.zeolites.generation import SilicaSample, bonded_samples, generate_silica
+from gen.zeolites.generation import DRAWS, NETS, PROGRAMMES, SilicaSample, generate_silica
 from gen.zeolites.geometry import relax_geometry
 from gen.zeolites.known_nets import identify
 from gen.zeolites.nets import silica_of_net
+from gen.zeolites.sites import random_sites
 from potentials.errors import InputError
 
 FOLDER = Path("runs/zeolites")
-CHUNK = 10  # samples written at once
+CHUNK = 25  # samples written at once
 KJ_PER_EV = 96.485
 SEED = 7
 ATTEMPTS = 5  # the proposer's default
+STEPS = 20
+LOW_STRAIN = 0.1  # eV per silicon
 # kJ/mol SiO2 above quartz: Piccione et al., J. Phys. Chem. B 2000, 104, 10001
 MEASURED = {"ast": 10.9, "cha": 11.4}
 KNOWN = ("qtz", "dia", "sod", "ast", "cha")
@@ -48,98 +53,94 @@ def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["generate", "users", "control", "energies", "record"])
-    parser.add_argument("-n", type=int, default=300, help="samples")
+    parser.add_argument("-n", type=int, default=200, help="samples")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="sets of sites a sample is chosen from")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop starting new work after so long")
     parser.add_argument("--checkpoint", default="zeolites")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--count", type=int, default=20, help="new nets whose energy is asked for")
     parser.add_argument("--no-record", action="store_true", help="print only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if arguments.part == "generate":
-        _generate(arguments, FOLDER / "samples.jsonl", 1)
+    if arguments.part in ("generate", "control"):
+        random = arguments.part == "control"
+        _generate(arguments, _path(arguments.draws, random=random), 1, random=random)
     elif arguments.part == "users":
         _generate(arguments, FOLDER / "users.jsonl", ATTEMPTS)
         _record_users(arguments)
-    elif arguments.part == "control":
-        _control(arguments)
-        _record_control(arguments)
     elif arguments.part == "energies":
         _energies(arguments)
-    if arguments.part in ("generate", "record"):
+    if arguments.part == "record" and not arguments.no_record:
         _record_samples(arguments)
+    elif arguments.part in ("generate", "control", "record"):
+        for name in ("samples", "control", "single", "single_control"):
+            print(name, _summary(_rows(FOLDER / f"{name}.jsonl"), arguments.checkpoint))
 
 
-def _generate(arguments: argparse.Namespace, path: Path, attempts: int) -> None:
+def _path(draws: int, *, random: bool) -> Path:
+    names = {
+        (False, False): "samples",
+        (True, False): "control",
+        (False, True): "single",
+        (True, True): "single_control",
+    }
+    return FOLDER / f"{names[random, draws == 1]}.jsonl"
+
+
+def _generate(arguments: argparse.Namespace, path: Path, attempts: int, *, random: bool = False) -> None:
     folder = find_checkpoint(arguments.checkpoint)
     model, reference = read_model(folder), read_reference(folder)
     config = SamplingConfig(steps=arguments.steps)
     stop = time.monotonic() + 60 * arguments.minutes
-    done = len(_rows(path))
-    for first in range(done, arguments.n, CHUNK):
+    for first in range(len(_rows(path)), arguments.n, CHUNK):
         if time.monotonic() > stop:
             break
         start = time.process_time()
-        samples = generate_silica(model, reference, range(first, first + CHUNK), SEED, config=config, attempts=attempts)
-        _append(path, samples, (time.process_time() - start) / CHUNK, model.sha256)
+        samples = generate_silica(
+            model,
+            reference,
+            range(first, first + CHUNK),
+            SEED,
+            config=config,
+            draws=arguments.draws,
+            attempts=attempts,
+            make=random_sites if random else None,
+        )
+        _append(path, samples, (time.process_time() - start) / CHUNK, None if random else model.sha256)
         made = _rows(path)
         print(len(made), "samples,", sum(row["fault"] is None for row in made), "four-connected", flush=True)
 
 
-def _control(arguments: argparse.Namespace) -> None:
-    """Random coordinates in random cells of the same sizes and densities, assembled alike."""
-    cells = [
-        cell for cells in read_reference(find_checkpoint(arguments.checkpoint)).training.values() for cell in cells
-    ]
-    path, stop = FOLDER / "control.jsonl", time.monotonic() + 60 * arguments.minutes
-    for first in range(len(_rows(path)), arguments.n, CHUNK):
-        if time.monotonic() > stop:
-            break
-        raw, start = [], time.process_time()
-        for index in range(first, first + CHUNK):
-            random = np.random.default_rng([SEED, index])
-            cell = cells[int(random.integers(len(cells)))]
-            lattice = np.eye(3) + 0.15 * random.standard_normal((3, 3))
-            lattice *= (cell.n_atoms * cell.volume_per_atom / abs(np.linalg.det(lattice))) ** (1 / 3)
-            numbers = [SILICON] * (cell.n_atoms // 3) + [OXYGEN] * (2 * cell.n_atoms // 3)
-            raw.append((index, Structure(Lattice(lattice), numbers, random.random((cell.n_atoms, 3))), None))
-        _append(path, bonded_samples(raw), (time.process_time() - start) / CHUNK, None)
-        made = _rows(path)
-        print(len(made), "random,", sum(row["fault"] is None for row in made), "four-connected", flush=True)
-
-
-def _record_control(arguments: argparse.Namespace) -> None:
-    """D5d: what comes of random starts, by themselves."""
-    rows = _rows(FOLDER / "control.jsonl")
+def _summary(rows: list[dict[str, Any]], checkpoint: str) -> dict[str, Any]:
+    """What came of samples."""
     good = [row for row in rows if row["fault"] is None]
-    keys = {row["key"] for row in good}
-    sizes = sorted(row["silicon"] for row in good)
-    print(f"{len(good)} of {len(rows)} random starts are four-connected, {len(keys)} nets, of {sizes} Si")
-    if arguments.no_record or not rows:
-        return
-    record(
-        id="D5d",
-        value=len(good) / len(rows),
-        unit="fraction",
-        protocol=(
-            f"{len(rows)} random starts: uniform coordinates in random cells of the training cells' sizes and "
-            "densities, settled, bonds assigned and relaxed as generated samples are, once more from a 0.3 A shake "
-            f"where that failed. Counted: {TESTS}"
-        ),
-        data_sha256=None,
-        seed=SEED,
-        note=f"{len(keys)} distinct nets; silicons a cell of the successes: {sizes}",
-    )
+    if not good:
+        return {"samples": len(rows), "four-connected": 0}
+    return {
+        "samples": len(rows),
+        "four-connected": len(good),
+        "strain at most 0.1": sum(row["strain"] <= LOW_STRAIN for row in good),
+        "nets": len({row["key"] for row in good}),
+        "not trained on": len(list(_new(rows, checkpoint))),
+        "median silicons": float(np.median([row["silicon"] for row in good])),
+        "median density": round(float(np.median([row["density"] for row in good])), 1),
+        "median Å moved": round(float(np.median([row["moved"] for row in good])), 2),
+        "s a sample": round(sum(row["seconds"] for row in rows) / len(rows), 2),
+    }
+
+
+def _text(summary: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in summary.items())
 
 
 def _record_users(arguments: argparse.Namespace) -> None:
     """D5e: what a user gets, who has samples without a framework drawn again."""
     rows = _rows(FOLDER / "users.jsonl")
     good = [row for row in rows if row["fault"] is None]
-    new = list(_new(rows, arguments.checkpoint))
     drawn = sum(row["attempts"] for row in rows)
-    print(f"{len(good)} of {len(rows)} four-connected after {drawn} samples, {len(new)} nets not trained on")
+    summary = _summary(rows, arguments.checkpoint)
+    print(f"{len(good)} of {len(rows)} four-connected after {drawn} samples; {_text(summary)}")
     if arguments.no_record or not rows:
         return
     record(
@@ -147,13 +148,12 @@ def _record_users(arguments: argparse.Namespace) -> None:
         value=len(good) / len(rows),
         unit="fraction",
         protocol=(
-            f"{len(rows)} proposals as users get them (seed {SEED}, {arguments.steps} steps): failures "
-            f"drawn again, at most {ATTEMPTS} in all. Counted: {TESTS}. Target 0.5"
+            f"{len(rows)} proposals as users get them (seed {SEED}, {arguments.steps} steps, {DRAWS} sets of sites a "
+            f"sample): failures drawn again, at most {ATTEMPTS} samples in all. Counted: {TESTS}. Target 0.5"
         ),
         data_sha256=_digest(arguments.checkpoint),
         seed=SEED,
-        note=f"{drawn} samples drawn, {len(new)} nets not trained on among {len({row['key'] for row in good})}; "
-        f"{sum(row['seconds'] for row in rows) / len(rows):.2f} s of one core a proposal",
+        note=f"{drawn} samples drawn; {_text(summary)}",
     )
 
 
@@ -167,9 +167,9 @@ def _append(path: Path, samples: list[SilicaSample], seconds: float, model: str 
         for sample in samples:
             row: dict[str, Any] = {
                 "index": sample.index,
-                "silicon": None if sample.raw is None else len(sample.raw) // 3,
-                "space_group": sample.space_group,
-                "raw_fault": sample.raw_fault,
+                "silicon": None if sample.sites is None else len(sample.sites.frac),
+                "space_group": None if sample.sites is None else sample.sites.space_group,
+                "cost": sample.cost,
                 "fault": sample.fault,
                 "strain": sample.strain,
                 "moved": sample.moved,
@@ -202,57 +202,69 @@ def _new(rows: list[dict[str, Any]], checkpoint: str) -> Iterator[dict[str, Any]
 
 
 def _record_samples(arguments: argparse.Namespace) -> None:
-    rows, control = _rows(FOLDER / "samples.jsonl"), _rows(FOLDER / "control.jsonl")
-    if not rows:
+    """D5, D5a, D5c, D5d, D5f, D5g from what `generate` and `control` have written."""
+    files = {name: _rows(FOLDER / f"{name}.jsonl") for name in ("samples", "control", "single", "single_control")}
+    if not files["samples"]:
         raise InputError("no samples in runs/zeolites: run the part generate first")
-    good = [row for row in rows if row["fault"] is None]
+    summaries = {name: _summary(rows, arguments.checkpoint) for name, rows in files.items()}
+    shares = {name: sum(r["fault"] is None for r in rows) / len(rows) for name, rows in files.items() if rows}
+    for name, summary in summaries.items():
+        print(name, summary)
+    digest = _digest(arguments.checkpoint)
+    sites = {
+        "samples": f"silicon sites from the model, {arguments.steps} steps and 10 of quenching",
+        "control": "uniform sites on the same orbits in random cells of the training cells' spread and density",
+    }
+    sites |= {"single": sites["samples"], "single_control": sites["control"]}
+    for id_, name, control in (
+        ("D5", "samples", "control"),
+        ("D5d", "control", None),
+        ("D5f", "single", "single_control"),
+        ("D5g", "single_control", None),
+    ):
+        rows, draws = files[name], 1 if name.startswith("single") else DRAWS
+        if not rows:
+            continue
+        peer: dict[str, Any] = {}
+        if control in shares:
+            peer = {"peer": f"{sites[control]} ({len(files[control])}), all else alike", "peer_value": shares[control]}
+        record(
+            id=id_,
+            value=shares[name],
+            unit="fraction",
+            protocol=(
+                f"{len(rows)} samples, seed {SEED}: sizes of 2 to 16 Si and, for seven in ten, space groups and "
+                f"Wyckoff sites drawn as the training cells have them; {draws} set(s) of sites a sample "
+                f"({sites[name]}); links by {PROGRAMMES} whole-number programmes, the {NETS} likeliest nets "
+                f"relaxed, the least strained that passes taken; nothing is drawn again. Counted: {TESTS}"
+                + (". Target 0.5" if name == "samples" else "")
+            ),
+            data_sha256=None if "control" in name else digest,
+            seed=SEED,
+            note=_text(summaries[name]),
+            **peer,
+        )
+    rows = files["samples"]
     new = list(_new(rows, arguments.checkpoint))
     nameless = [row for row in new if not row["names"]]
-    raw = sum(row["raw_fault"] is None for row in rows)
-    share = len(good) / len(rows)
-    chance = sum(row["fault"] is None for row in control) / len(control) if control else None
-    how = (
-        f"{len(rows)} samples, seed {SEED}, {arguments.steps} steps and 10 of quenching, sizes of 2 to 12 Si and, for "
-        "seven in ten, space groups drawn as the training cells have them; those with atoms below 0.5 A apart drawn "
-        "again without a space group, at most ten times; settled, bonds assigned, relaxed, once more from a 0.3 A "
-        "shake where that failed"
-    )
-    print(f"{share:.3f} four-connected, {raw} raw, {len(new)} nets not trained on, {len(nameless)} without a name")
-    print("random control:", chance, "of", len(control))
-    print("known but not trained on:", sorted({name for row in new for name in row["names"]}))
-    if arguments.no_record:
-        return
-    digest = _digest(arguments.checkpoint)
-    peer = (
-        {}
-        if chance is None
-        else {"peer": f"random cells and coordinates ({len(control)}), same assembly", "peer_value": chance}
-    )
-    record(
-        id="D5",
-        value=share,
-        unit="fraction",
-        protocol=f"{how}. Counted: {TESTS}. Target 0.5",
-        data_sha256=digest,
-        seed=SEED,
-        note=f"{raw} of {len(rows)} pass the distance tests as generated, before anything is moved",
-        **peer,
-    )
+    named = sorted({name for row in new for name in row["names"]})
     record(
         id="D5a",
         value=len(new),
         unit="nets",
-        protocol=f"distinct nets by coordination sequences and angle cycles, not trained on; {how}. Target 20",
+        protocol=(
+            "distinct nets by coordination sequences and angle cycles, not trained on, among the samples of D5. "
+            "Target 20"
+        ),
         data_sha256=digest,
         seed=SEED,
-        note=f"{len(nameless)} of them are in neither the RCSR nor the IZA atlas",
+        note=f"{len(nameless)} are in neither the RCSR nor the IZA atlas; the others: {', '.join(named) or 'none'}",
     )
-    seconds = sum(row["seconds"] for row in rows) / len(rows)
     record(
         id="D5c",
-        value=1 / seconds,
+        value=len(rows) / sum(row["seconds"] for row in rows),
         unit="samples/s",
-        protocol=f"processor time of one core, generation and assembly together; {how}",
+        protocol="processor time of one core, sites, links and least squares together; samples of D5",
         data_sha256=digest,
         seed=SEED,
     )

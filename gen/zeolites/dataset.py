@@ -1,5 +1,7 @@
 """Training cells of silica: every net relaxed as it is and, many times over, from a shaken cell or supercell.
 
+Of a relaxed cell its silicons are kept, in the smallest cell that repeats them.
+
 Nets come from the RCSR (library of PORMAKE) and, where the public set is at hand, the IZA atlas. An ideal net is the
 most symmetric embedding; many have straight bridges or flat nodes that silica avoids by tilting. Copies start shaken,
 strained, often in a supercell, and are drawn towards different angles, so that they settle into different tilts.
@@ -16,11 +18,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from gen.crystals.prepared import PreparedCell, from_json, to_json, write_prepared
-from gen.crystals.symmetry import niggli_cell, space_group
+from gen.crystals.symmetry import niggli_cell, primitive_cell, space_group
 from gen.sorbents.beads import held_out
 from gen.zeolites.atlas import read_atlas
 from gen.zeolites.bonding import bonded_framework
-from gen.zeolites.framework import Framework, supercell
+from gen.zeolites.framework import SILICON, Framework, supercell
 from gen.zeolites.geometry import Relaxed, relax_geometry
 from gen.zeolites.nets import four_connected_nets, silica_of_net
 from gen.zeolites.topology import net_key, signature
@@ -83,7 +85,7 @@ def build_zeolite_table(config: ZeoliteDataConfig, *, progress: bool = False) ->
                 if copy.net is net and fault(result, config) is None
             ]
             _append_part(part, net.key, done[net.key])
-    cells = [cell for net in nets for cell in done[net.key]]
+    cells = [silicons(cell) for net in nets for cell in done[net.key]]
     used = [net for net in nets if done[net.key]]
     if not cells:
         raise InputError("no net could be relaxed as silica: widen density or max_strain_energy")
@@ -94,6 +96,15 @@ def build_zeolite_table(config: ZeoliteDataConfig, *, progress: bool = False) ->
     counts |= {"nets": len(used), "cells": len(cells), "validation": sum(cell.split == "validation" for cell in cells)}
     logger.info("%d cells of %d nets in %s", len(cells), len(used), config.out)
     return counts
+
+
+def silicons(cell: PreparedCell) -> PreparedCell:
+    """The silicons of a cell of silica in the primitive cell of their own symmetry within `SYMPREC` Å."""
+    kept = cell.numbers == SILICON
+    raw = (cell.lattice, cell.frac[kept], cell.numbers[kept])
+    smallest = primitive_cell(raw, SYMPREC) or raw
+    lattice, frac, numbers = niggli_cell(smallest) or smallest
+    return PreparedCell(cell.name, cell.split, numbers, frac, lattice, space_group(smallest, SYMPREC) or 1)
 
 
 def nets_path(table: str | Path) -> Path:

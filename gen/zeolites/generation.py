@@ -1,10 +1,9 @@
-"""New silica frameworks: drawn by the crystal diffusion model, then bonded and relaxed.
+"""New silica frameworks: silicon sites from the diffusion model, linked to a net, and relaxed with oxygen on the links.
 
-A size and a space group are drawn as the training cells have them, the crystal core generates SiO2 under both, and the
-raw cell becomes a framework: it settles under a pair potential that knows the sizes of the atoms, each oxygen is
-assigned two silicons and each silicon four oxygens at the least sum of squared distances, and distance least squares
-moves atoms and cell to where those bonds want them. What does not come out as a regular framework is refused, with a
-reason.
+A size and a space group are drawn as the training cells have them, and sites a few times under both
+(`gen.zeolites.sites`). The likeliest four-connected nets through all those sites (`gen.zeolites.links`) become silica,
+which distance least squares relax, cell and all (`gen.zeolites.geometry`). The least strained that passes the tests is
+the sample; where none does, the sample is lost, with a reason.
 """
 
 import collections
@@ -15,27 +14,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from pymatgen.core import Structure
 
-from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import CrystalModel
-from gen.crystals.conditions import parse_conditions
-from gen.crystals.generation import generate_crystals
 from gen.crystals.sampling import SamplingConfig
-from gen.evaluation.reference import Fingerprint, Reference
-from gen.zeolites.bonding import assigned_framework, bonded_framework
-from gen.zeolites.framework import OXYGEN, SILICON, Framework
+from gen.evaluation.reference import Reference
+from gen.zeolites.bonding import bonded_framework
+from gen.zeolites.framework import Framework
 from gen.zeolites.geometry import Relaxed, relax_geometry
-from gen.zeolites.settling import settle
+from gen.zeolites.links import Links, linked
+from gen.zeolites.sites import Maker, SilicaSites, draw_sites
 from gen.zeolites.topology import double_edges, parts_and_dimension
-from potentials.errors import GeometryError, InputError
+from potentials.errors import GeometryError
 
-COMPOSITION = "SiO2"
-TRIES = 12  # space groups tried before a sample goes without
 MAX_STRAIN = 0.5  # eV per silicon that the least squares may leave; quartz has 0.01, coesite's net 0.3
-SHAKE = 0.3  # Å, of a sample that found no framework, once
 SYMMETRIC = 0.7  # share of samples generated in a space group
+DRAWS = 4  # sets of sites a sample is chosen from
+NETS = 8  # relaxed a sample, of those through all its sites
+PROGRAMMES = 16  # solved a sample to find them
 
 
 @dataclass(frozen=True)
@@ -43,15 +38,21 @@ class SilicaSample:
     """One generated framework, or why there is none."""
 
     index: int
-    raw: Structure | None  # as the diffusion model made it
-    raw_fault: str | None  # what is wrong with its bonds as they are; None when every Si has four O, every O two Si
-    space_group: int | None  # asked for
-    framework: Framework | None  # bonded and relaxed
+    sites: SilicaSites | None  # of the framework, or those with the likeliest net; None where no cell was usable
+    framework: Framework | None  # linked and relaxed
     fault: str | None  # why there is no framework
-    misfit: float | None = None  # Å, root mean square of the bonds about 1.61 Å
+    cost: float | None = None  # of the net through the sites as they were drawn, for each silicon
     strain: float | None = None  # eV per silicon left by the least squares
-    moved: float | None = None  # Å, root mean square displacement from the raw sample, beyond what the cell did
-    attempts: int = 1  # drawn until there was a framework
+    moved: float | None = None  # Å, root mean square displacement of the silicons, beyond what the cell did
+    attempts: int = 1  # samples drawn until there was a framework
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """A net through one of the sets of sites of a sample."""
+
+    sites: SilicaSites
+    links: Links
 
 
 def generate_silica(
@@ -63,9 +64,9 @@ def generate_silica(
     config: SamplingConfig | None = None,
     *,
     symmetric: float = SYMMETRIC,
+    draws: int = DRAWS,
     attempts: int = 1,
-    batch_size: int = 32,
-    progress: bool = False,
+    make: Maker | None = None,
 ) -> list[SilicaSample]:
     """Generate one framework for each index, in order.
 
@@ -73,22 +74,26 @@ def generate_silica(
 
     Args:
         reference: fingerprints of the training cells, from which sizes and space groups are drawn.
-        conditions: `num_atoms` or `space_group` where they are wanted; the composition is SiO2.
+        conditions: `num_atoms` (of SiO2) or `space_group` where they are wanted.
         config: sampler settings.
         symmetric: share of samples that are generated in a space group, exactly.
+        draws: sets of sites drawn for a sample, all under its size and space group.
         attempts: samples without a framework are drawn again until so many were drawn; the last one's reason is kept.
+        make: where sites come from; the model by default, and `gen.zeolites.sites.random_sites` for comparison.
 
     Raises:
         InputError: conditions the model cannot meet.
     """
+    config = config or SamplingConfig()
     done: dict[int, SilicaSample] = {}
     waiting = list(indices)
     for attempt in range(attempts):
-        drawn = _generated(
-            model, reference, waiting, _seed_of(seed, attempt), conditions, config, symmetric, batch_size, progress
-        )
-        done |= {sample.index: dataclasses.replace(sample, attempts=attempt + 1) for sample in drawn}
-        waiting = [sample.index for sample in drawn if sample.framework is None]
+        own = _seed_of(seed, attempt)
+        places = [(index, draw) for index in waiting for draw in range(draws)]
+        drawn = draw_sites(model, reference, places, own, conditions or {}, config, symmetric, make)
+        samples = silica_samples({index: [drawn[index, draw] for draw in range(draws)] for index in waiting})
+        done |= {sample.index: dataclasses.replace(sample, attempts=attempt + 1) for sample in samples}
+        waiting = [sample.index for sample in samples if sample.framework is None]
         if not waiting:
             break
     return [done[index] for index in indices]
@@ -101,114 +106,46 @@ def _seed_of(seed: int, attempt: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {attempt}".encode()).digest()[:6], "big")
 
 
-def _generated(
-    model: CrystalModel,
-    reference: Reference,
-    indices: Sequence[int],
-    seed: int,
-    conditions: Mapping[str, Any] | None,
-    config: SamplingConfig | None,
-    symmetric: float,
-    batch_size: int,
-    progress: bool,
-) -> list[SilicaSample]:
-    """One attempt at each index."""
-    given = {**(conditions or {}), "composition": COMPOSITION}
-    asked = {index: _draw(model, reference, seed, index, given, symmetric) for index in indices}
-    raw = _raw(model, asked, seed, config, batch_size, resample_invalid=False, progress=progress)
-    # orbits that collapse on each other do so again and again: such a sample goes on without its space group
-    free = {
-        index: {key: value for key, value in asked[index].items() if key != "space_group" or key in given}
-        for index, structure in raw.items()
-        if structure is None or structure.properties.get("fault")
-    }
-    raw |= _raw(model, free, seed, config, batch_size, resample_invalid=True, progress=progress)
-    asked |= free
-    return bonded_samples([(index, raw[index], asked[index].get("space_group")) for index in indices])
+def silica_samples(drawn: Mapping[int, Sequence[SilicaSites | None]]) -> list[SilicaSample]:
+    """Link, relax and test; for each index the least strained framework that passes, in the order of the mapping.
 
-
-def _raw(
-    model: CrystalModel,
-    asked: Mapping[int, Mapping[str, Any]],
-    seed: int,
-    config: SamplingConfig | None,
-    batch_size: int,
-    *,
-    resample_invalid: bool,
-    progress: bool,
-) -> dict[int, Structure | None]:
-    """Structures by index, those of equal conditions generated together."""
-    groups: dict[tuple[tuple[str, str], ...], list[int]] = collections.defaultdict(list)
-    for index, wanted in asked.items():
-        groups[tuple(sorted((key, str(value)) for key, value in wanted.items()))].append(index)
-    made: dict[int, Structure | None] = {}
-    for members in groups.values():
-        for result in generate_crystals(
-            model,
-            members,
-            seed,
-            asked[members[0]],
-            config,
-            batch_size=batch_size,
-            resample_invalid=resample_invalid,
-            progress=progress,
-        ):
-            made[result.index] = result.structure
-    return made
-
-
-def bonded_samples(raw: Sequence[tuple[int, Structure | None, int | None]]) -> list[SilicaSample]:
-    """Settle raw structures, assign bonds, relax, test; (index, structure, space group asked for) of each.
-
-    What comes out without a net, or strained, is shaken once by `SHAKE` Å and settled again, since a symmetric sample
-    may sit on a saddle; the noise is a function of the index.
+    Args:
+        drawn: sets of sites of each sample; None for one that was too broken.
     """
-    given = {index: structure for index, structure, _ in raw if structure is not None}
-    faults = {index: "the generator made no structure" for index, structure, _ in raw if structure is None}
-    results = dict.fromkeys(faults, (None, None)) | _frameworks(given)
-    again = {index: _shaken(given[index], index) for index in given if results[index][1] is not None}
-    for index, outcome in _frameworks(again).items():
-        if outcome[1] is None:
-            results[index] = outcome
-    samples = []
-    for index, structure, group in raw:
-        relaxed, fault = results[index]
-        fault = faults.get(index, fault)
-        raw_fault = _raw_fault(structure)
-        if relaxed is None:
-            samples.append(SilicaSample(index, structure, raw_fault, group, None, fault))
-            continue
-        framework = None if fault else relaxed.framework.folded()
-        moved = _displacement(structure, relaxed.framework)
-        samples.append(
-            SilicaSample(index, structure, raw_fault, group, framework, fault, relaxed.misfit, relaxed.strain, moved)
-        )
-    return samples
+    proposals = {index: _proposals(index, [s for s in sets if s is not None]) for index, sets in drawn.items()}
+    flat = [(index, proposal) for index, found in proposals.items() for proposal in found]
+    relaxed = relax_geometry([p.links.framework(p.sites.lattice, p.sites.frac) for _, p in flat])
+    outcomes: dict[int, list[tuple[_Proposal, Relaxed, str | None]]] = collections.defaultdict(list)
+    for (index, proposal), result in zip(flat, relaxed, strict=True):
+        outcomes[index].append((proposal, result, geometry_fault(result)))
+    return [_sample(index, sets, outcomes[index]) for index, sets in drawn.items()]
 
 
-def _frameworks(structures: Mapping[int, Structure]) -> dict[int, tuple[Relaxed | None, str | None]]:
-    """By index, what settling, bonding and relaxing give, and what is wrong with it."""
-    outcome: dict[int, tuple[Relaxed | None, str | None]] = {}
-    assigned: dict[int, Framework] = {}
-    for index, settled in zip(structures, settle(list(structures.values())), strict=True):
-        try:
-            framework = assigned_framework(settled)
-        except GeometryError as error:
-            outcome[index] = (None, str(error))
-            continue
-        if fault := net_fault(framework):
-            outcome[index] = (None, fault)
-        else:
-            assigned[index] = framework
-    for index, result in zip(assigned, relax_geometry(list(assigned.values())), strict=True):
-        outcome[index] = (result, geometry_fault(result))
-    return outcome
+def _proposals(index: int, sets: Sequence[SilicaSites]) -> list[_Proposal]:
+    """The likeliest nets through any of the sets, cheapest first."""
+    rounds = max(1, PROGRAMMES // max(1, len(sets)))
+    found = []
+    for draw, sites in enumerate(sets):
+        nets = linked(sites.lattice, sites.frac, count=NETS, seed=1000 * index + draw, rounds=rounds)
+        for links in nets:
+            if net_fault(links.framework(sites.lattice, sites.frac)) is None:
+                found.append(_Proposal(sites, links))
+    return sorted(found, key=lambda proposal: proposal.links.cost)[:NETS]
 
 
-def _shaken(structure: Structure, index: int) -> Structure:
-    noise = SHAKE * np.random.default_rng([index, 1]).standard_normal((len(structure), 3))
-    frac = structure.frac_coords + noise @ np.linalg.inv(structure.lattice.matrix)
-    return Structure(structure.lattice, structure.species, frac, properties=structure.properties)
+def _sample(
+    index: int, sets: Sequence[SilicaSites | None], outcomes: Sequence[tuple[_Proposal, Relaxed, str | None]]
+) -> SilicaSample:
+    usable = [sites for sites in sets if sites is not None]
+    if not usable:
+        return SilicaSample(index, None, None, "the generator made no usable cell")
+    if not outcomes:
+        return SilicaSample(index, usable[0], None, "no net gives every Si four neighbours in one framework")
+    passed = [outcome for outcome in outcomes if outcome[2] is None]
+    proposal, result, fault = min(passed or outcomes, key=lambda outcome: outcome[1].strain)
+    cost, moved = proposal.links.cost, _displacement(proposal.sites, result.framework)
+    framework = None if fault else result.framework.folded()
+    return SilicaSample(index, proposal.sites, framework, fault, cost, result.strain, moved)
 
 
 def net_fault(framework: Framework) -> str | None:
@@ -239,66 +176,9 @@ def geometry_fault(result: Relaxed) -> str | None:
     return None if seen.same_bonds(folded) else "its distances show other bonds than it was given"
 
 
-def _displacement(raw: Structure | None, framework: Framework) -> float | None:
-    """Root mean square displacement in Å from the raw sample, beyond what the cell did and a common shift."""
-    if raw is None:
-        return None
-    numbers = np.array(raw.atomic_numbers)
-    before = np.concatenate([raw.frac_coords[numbers == SILICON], raw.frac_coords[numbers == OXYGEN]])
-    moved = framework.frac - before
+def _displacement(sites: SilicaSites, framework: Framework) -> float:
+    """Root mean square displacement of the silicons in Å, beyond what the cell did and a common shift."""
+    moved = framework.frac[: framework.n_silicon] - sites.frac
     moved -= np.rint(moved)
     moved -= moved.mean(0)
     return float(np.sqrt(((moved @ framework.lattice) ** 2).sum(1).mean()))
-
-
-def _raw_fault(structure: Structure | None) -> str | None:
-    if structure is None:
-        return "the generator made no structure"
-    try:
-        return net_fault(bonded_framework(structure))
-    except GeometryError as error:
-        return str(error)
-
-
-def _draw(
-    model: CrystalModel, reference: Reference, seed: int, index: int, given: Mapping[str, Any], symmetric: float
-) -> dict[str, Any]:
-    """Conditions of one sample: its size and, for a share of them, its space group, as training cells have them."""
-    cells = _cells(reference, given)
-    generator = generator_for(seed, "silica", index)
-    wanted = dict(given)
-    if "space_group" in given:
-        return {**wanted, "num_atoms": given.get("num_atoms", cells[_pick(cells, generator)].n_atoms)}
-    first = cells[_pick(cells, generator)]
-    wanted["num_atoms"] = first.n_atoms
-    if float(torch.rand(1, generator=generator)) >= symmetric:
-        return wanted
-    alike = [cell.space_group for cell in cells if cell.n_atoms == first.n_atoms and cell.space_group > 1]
-    order = [alike[k] for k in torch.randperm(len(alike), generator=generator).tolist()]
-    for group in list(dict.fromkeys(order))[:TRIES]:
-        if _possible(model, {**wanted, "space_group": group}):
-            return {**wanted, "space_group": group}
-    return wanted
-
-
-def _cells(reference: Reference, given: Mapping[str, Any]) -> list[Fingerprint]:
-    cells = [cell for cells in reference.training.values() for cell in cells]
-    if given.get("num_atoms") is not None:
-        try:
-            count = int(given["num_atoms"])
-        except (TypeError, ValueError):
-            raise InputError(f"num_atoms = {given['num_atoms']!r} is not a whole number: write it as 36") from None
-        cells = [cell for cell in cells if cell.n_atoms == count] or [Fingerprint(count, 1, 0.0)]
-    return cells
-
-
-def _pick(cells: Sequence[Fingerprint], generator: torch.Generator) -> int:
-    return int(torch.randint(len(cells), (1,), generator=generator))
-
-
-def _possible(model: CrystalModel, asked: Mapping[str, Any]) -> bool:
-    try:
-        parse_conditions(asked, model.elements, model.atom_counts, model.formula_units, model.properties)
-    except InputError:
-        return False
-    return True

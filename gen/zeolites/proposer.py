@@ -11,7 +11,7 @@ from gen.crystals.sampling import SamplingConfig
 from gen.evaluation.reference import read_reference
 from gen.proposal import Proposal
 from gen.zeolites.aluminosilicates import DecorationConfig, decorate_as, named_framework
-from gen.zeolites.generation import SYMMETRIC, SilicaSample, generate_silica
+from gen.zeolites.generation import DRAWS, SYMMETRIC, SilicaSample, generate_silica
 from gen.zeolites.known_nets import identify
 from potentials.errors import InputError, SorbusError
 
@@ -22,8 +22,10 @@ class ZeoliteSettings(SamplingConfig):
     """What the `zeolites` proposer may be told; the sampler's own settings are among them."""
 
     checkpoint: str = "zeolites"  # shipped weights by name, or a checkpoint folder
+    steps: int = Field(default=20, ge=1)  # of the sampler
     conditions: dict[str, Any] = Field(default_factory=dict)  # num_atoms, space_group
-    symmetric: float = Field(default=SYMMETRIC, ge=0, le=1)  # share of samples generated in a space group
+    symmetric: float = Field(default=SYMMETRIC, ge=0, le=1)  # share of samples held to a space group
+    draws: int = Field(default=DRAWS, ge=1)  # sets of silicon sites a sample is chosen from
     attempts: int = Field(default=5, ge=1)  # samples without a framework are drawn again
     framework: str = ""  # a known net (sod, FAU) or a silica structure's file, taken instead of generated frameworks
     decoration: DecorationConfig | None = None  # aluminium and cations; None: silica
@@ -78,6 +80,7 @@ class ZeoliteProposer:
                 self.settings.conditions,
                 self.sampling,
                 symmetric=self.settings.symmetric,
+                draws=self.settings.draws,
                 attempts=self.settings.attempts,
             ):
                 yield self._decorated(self._silica(sample, seed), seed)
@@ -90,7 +93,8 @@ class ZeoliteProposer:
             "index": sample.index,
             "conditions": self.settings.conditions,
             "sampling": self.sampling.model_dump(mode="json"),
-            "space_group_asked": sample.space_group,
+            "space_group_held": None if sample.sites is None else sample.sites.space_group,
+            "draws": self.settings.draws,
             "attempts": sample.attempts,
         }
         if sample.framework is None:

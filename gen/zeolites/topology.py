@@ -87,29 +87,61 @@ def net_key(found: Signature) -> str:
 def parts_and_dimension(pairs: np.ndarray, cells: np.ndarray, count: int) -> tuple[int, int]:
     """How many separate parts a net has, and in how many directions the largest-reaching one runs on.
 
-    A walk gives every node the cell in which it is first met; an edge that closes on another cell is a lattice
-    translation of the part, and the rank of those translations its dimension.
+    A part in three dimensions whose translations are only every n-th of the lattice's is there n times, one in the
+    other.
+    """
+    _, _, translations = unfolded(pairs, cells, count)
+    parts, dimension = 0, 0
+    for shifts in translations:
+        basis = _reduced(shifts)
+        rank = int(basis.any(1).sum())
+        dimension = max(dimension, rank)
+        parts += abs(int(basis.diagonal().prod())) if rank == 3 else 1
+    return parts, dimension
+
+
+def _reduced(shifts: np.ndarray) -> np.ndarray:
+    """[3, 3] rows in echelon form that span the same lattice as integer vectors [K, 3], zero rows last."""
+    rows = np.unique(shifts, axis=0)
+    done = np.zeros((3, 3), dtype=int)
+    for column in range(3):
+        while (rows[:, column] != 0).sum() > 1:  # Euclid's algorithm on the column
+            sizes = np.where(rows[:, column] != 0, np.abs(rows[:, column]), np.iinfo(int).max)
+            least = int(sizes.argmin())
+            factors = rows[:, column] // rows[least, column]
+            factors[least] = 0
+            rows = rows - factors[:, None] * rows[least]
+        for pivot in np.flatnonzero(rows[:, column]):
+            done[int(done.any(1).sum())] = rows[pivot]
+            rows = np.delete(rows, pivot, axis=0)
+    return done
+
+
+def unfolded(pairs: np.ndarray, cells: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """A walk over a net: part of each node [n], cell it is first met in [n, 3], translations [K, 3] of each part.
+
+    An edge that closes on another cell is a lattice translation of the part, and the rank of those translations its
+    dimension; the first of each part is zero.
     """
     links = _links(pairs, cells, count)
-    place: dict[int, np.ndarray] = {}
-    parts, dimension = 0, 0
+    parts, places = np.full(count, -1), np.zeros((count, 3), dtype=int)
+    translations: list[np.ndarray] = []
     for start in range(count):
-        if start in place:
+        if parts[start] >= 0:
             continue
-        parts += 1
-        place[start] = np.zeros(3, dtype=int)
-        queue, translations = deque([start]), [np.zeros(3, dtype=int)]
+        parts[start] = len(translations)
+        queue, shifts = deque([start]), [np.zeros(3, dtype=int)]
         while queue:
             node = queue.popleft()
             for other, *shift in links[node]:
-                here = place[node] + shift
-                if other not in place:
-                    place[other] = here
+                here = places[node] + shift
+                if parts[other] < 0:
+                    parts[other], places[other] = parts[start], here
                     queue.append(other)
-                elif (here != place[other]).any():
-                    translations.append(here - place[other])
-        dimension = max(dimension, int(np.linalg.matrix_rank(np.unique(translations, axis=0))))
-    return parts, dimension
+                elif (here != places[other]).any():
+                    shifts.append(here - places[other])
+        translations.append(np.array(shifts))
+    return parts, places, translations
 
 
 def double_edges(pairs: np.ndarray, cells: np.ndarray) -> int:

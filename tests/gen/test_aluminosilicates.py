@@ -153,3 +153,19 @@ def test_generated_frameworks_are_decorated_and_do_not_depend_on_the_batch():
     if made:
         (alone,) = proposer.propose(range(made[0].index, made[0].index + 1), 2)
         assert alone.structure.matches(made[0].structure)
+
+
+def test_relaxation_asked_for_is_made(sodalite, monkeypatch):
+    """A potential moves everything and keeps what was decorated; without it least squares, or nothing, moves."""
+    from gen.zeolites import aluminosilicates
+
+    monkeypatch.setattr(aluminosilicates, "TWIN_STEPS", 2)
+    made = {
+        relax: decorate_as(sodalite, DecorationConfig(aluminium=1, relax=relax), seed=0)[0].structure
+        for relax in ("none", "distances", "twin")
+    }
+    assert made["none"].volume == pytest.approx(sodalite.volume)
+    assert made["distances"].volume > 1.01 * sodalite.volume
+    assert made["twin"].composition == made["distances"].composition
+    assert not np.allclose(made["twin"].frac_coords, made["distances"].frac_coords, atol=1e-4)
+    assert loewenstein_fault(made["twin"]) is None

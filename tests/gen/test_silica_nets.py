@@ -98,3 +98,13 @@ def test_shared_edges_parts_and_dimension() -> None:
     assert parts_and_dimension(pairs, layer, 2) == (1, 2)
     sod = silica_of_net("sod")
     assert parts_and_dimension(*sod.edges(), 6) == (1, 3)
+
+
+def test_nets_that_run_through_each_other_are_counted() -> None:
+    """Diamond's net, and the same joined to its images two cells away along one vector: two of it in one crystal."""
+    framework = silica_of_net("dia")
+    pairs, cells = framework.edges()
+    assert parts_and_dimension(pairs, cells, framework.n_silicon) == (1, 3)
+    assert parts_and_dimension(pairs, cells * [1, 1, 2], framework.n_silicon) == (2, 3)
+    assert parts_and_dimension(pairs, cells @ np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 3]]), 2) == (6, 3)
+    assert parts_and_dimension(pairs, cells * [1, 1, 0], framework.n_silicon) == (1, 2)
