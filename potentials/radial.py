@@ -54,8 +54,9 @@ class RadialNetwork(nn.Module):
 
     def forward(self, basis: Tensor) -> Tensor:
         """[S, basis] to [S, outputs]."""
+        *first, last = self.weights  # a slice would be a list of new parameters
         hidden = basis
-        for weight in self.weights[:-1]:
+        for weight in first:
             # 1.68 keeps the second moment of silu of a unit normal at one
             hidden = 1.679 * nn.functional.silu(hidden @ weight)
-        return hidden @ self.weights[-1]
+        return hidden @ last
