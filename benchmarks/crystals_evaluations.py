@@ -14,6 +14,7 @@ import collections
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -28,10 +29,10 @@ BUDGETS = (10, 25, 50, 100, 250)
 POINTS = Path("runs/evaluations_curve.jsonl")
 
 
-def settings_for(budget: int, quench: float) -> SamplingConfig:
+def settings_for(budget: int, quench: float, symmetry: Literal["known", "free"]) -> SamplingConfig:
     """Plain steps and a share of quench steps that together cost `budget` evaluations."""
     noise_free = round(quench * budget)
-    return SamplingConfig(steps=budget - noise_free, quench_steps=noise_free)
+    return SamplingConfig(steps=budget - noise_free, quench_steps=noise_free, symmetry=symmetry)
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -46,7 +47,7 @@ def measure(arguments: argparse.Namespace) -> None:
         digest = None
     ids = arguments.ids or [None] * len(BUDGETS)
     for budget, name in zip(BUDGETS, ids, strict=True):
-        config = settings_for(budget, arguments.quench)
+        config = settings_for(budget, arguments.quench, arguments.symmetry)
         matches, seconds = predict(model, references, config, arguments)
         rate = float((matches.distances < math.inf).mean())
         point = {
@@ -64,6 +65,7 @@ def measure(arguments: argparse.Namespace) -> None:
         print(f"{arguments.curve}: {budget} evaluations, rate {rate:.3f}, {seconds:.0f} s", flush=True)
         if name:
             quench = f", {config.quench_steps} of them quench" if config.quench_steps else ""
+            quench += f", symmetry {arguments.symmetry}"
             record(
                 id=name,
                 value=rate,
@@ -124,6 +126,7 @@ def main() -> None:
     one.add_argument("--batch", type=int, default=128)
     one.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
     one.add_argument("--quench", type=float, default=0.0)
+    one.add_argument("--symmetry", choices=["known", "free"], default="free", help="hold structure types or nothing")
     one.add_argument("--ids", nargs=len(BUDGETS), help="record under these ids")
     one.add_argument("--note")
     draw = verbs.add_parser("plot")
