@@ -106,6 +106,19 @@ def test_metrics_and_their_protocols(tmp_path):
     assert "ICSD24" in metrics["smact_validity"].protocol
 
 
+def test_density_of_the_training_set_comes_from_its_fingerprints(tmp_path):
+    """The training set itself is no distance away, up to the rounding of volumes; half the volume is."""
+    write_reference(tmp_path, dataset())
+    reference = read_reference(tmp_path)
+    assert sorted(reference.training_density()) == pytest.approx(sorted(s.density for s in structures()), rel=1e-3)
+    metrics = {m.name: m for m in evaluate_crystals(structures(), reference)}
+    assert metrics["wasserstein_density_training"].value == pytest.approx(0, abs=2e-3)
+    dense = [Structure(s.lattice.scale(s.volume / 2), s.species, s.frac_coords) for s in structures()]
+    mean = sum(s.density for s in structures()) / len(structures())
+    moved = {m.name: m for m in evaluate_crystals(dense, reference)}["wasserstein_density_training"]
+    assert moved.value == pytest.approx(mean, rel=1e-3)
+
+
 def test_shipped_reference_is_the_default():
     metrics = {metric.name: metric for metric in evaluate_crystals([rock_salt("Na", "Cl", 5.64)])}
     assert "training crystals" in metrics["novel"].protocol
