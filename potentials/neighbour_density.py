@@ -16,7 +16,8 @@ from potentials.spherical import couple
 
 Blocks = tuple[tuple[int, int], ...]
 
-_PORTION_BYTES = 512 * 1024  # of the products w h of one portion of atoms: half of a core's second-level cache
+# of the products w h of one portion of atoms, for each thread that works on it: half of a core's second-level cache
+_PORTION_BYTES = 512 * 1024
 
 
 def neighbour_density(
@@ -171,7 +172,7 @@ def _repeated(weights: Tensor, components: int) -> Tensor:
 
 def _portions(blocks: Blocks, flat: Tensor) -> list[tuple[int, int, int, int]]:
     """Runs of atoms with the same number of slots: (first atom, last, first slot, last), ends exclusive."""
-    most = max(1, _PORTION_BYTES // max(1, flat.shape[1] * flat.element_size()))  # slots
+    most = max(1, _PORTION_BYTES * torch.get_num_threads() // (flat.shape[1] * flat.element_size()))  # slots
     found, slot, atom = [], 0, 0
     for atoms, width in blocks:
         step = max(1, most // max(1, width))

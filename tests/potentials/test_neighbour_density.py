@@ -16,7 +16,7 @@ NEIGHBOUR = torch.tensor([1, 2, 3, 0, 5, 6, 0, 1, 2, 3, 4])
 @pytest.fixture
 def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """One atom or two at a time."""
-    monkeypatch.setattr(neighbour_density_module, "_PORTION_BYTES", 6 * 8 * CHANNELS)
+    monkeypatch.setattr(neighbour_density_module, "_PORTION_BYTES", 6 * 8 * CHANNELS // torch.get_num_threads())
 
 
 def inputs(degree: int, layout: EdgeLayout) -> list[torch.Tensor]:
