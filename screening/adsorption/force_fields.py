@@ -152,7 +152,7 @@ def find_force_field(name: str) -> ForceField:
         return load_force_field(name)
     nearest = difflib.get_close_matches(name, FORCE_FIELDS, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(FORCE_FIELDS)}"
-    raise InputError(f"no force field is called {name!r}: {hint} A file of your own ends in .yaml")
+    raise InputError(f"no force field is called {name!r}: {hint} (a file of your own ends in .yaml)")
 
 
 class HostGuestModel(Config):

@@ -4,12 +4,12 @@ The order is cheap to dear: Widom insertion of every gas, pure-gas isotherms at 
 mixture at both ends of the cycle (simulated, or predicted from the pure gases), figures with propagated errors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from potentials.config import Config
 from potentials.errors import InputError
@@ -67,14 +67,16 @@ class RecipeSettings(Config):
             raise ValueError(str(error)) from None
         return name if name.lower().endswith((".yaml", ".yml")) else found.name
 
+    @field_validator("gases")
+    @classmethod
+    def _more_gases_are_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "model" in info.data:  # else its own fault is told
+            _require_gases(info.data["model"], value)
+        return value
+
     @model_validator(mode="after")
     def _gases_are_known(self) -> Self:
-        known = find_force_field(self.model.force_field).gases
-        for name in (*self.recipe.gases, *self.gases):
-            try:
-                find_gas(known, name)
-            except InputError as error:
-                raise ValueError(str(error)) from None
+        _require_gases(self.model, self.recipe.gases)
         return self
 
     @property
@@ -292,6 +294,15 @@ def state_fugacities(host: Host, state: State) -> np.ndarray:
     fractions = list(state.mixture.values())
     phi = peng_robinson(gases, fractions, temperature=state.temperature, pressure=state.pressure).fugacity_coefficients
     return np.array(fractions) * np.array(phi) * state.pressure
+
+
+def _require_gases(model: HostGuestModel, names: Iterable[str]) -> None:
+    known = find_force_field(model.force_field).gases
+    for name in names:
+        try:
+            find_gas(known, name)
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
 
 def state_gases(host: Host, state: State) -> list[Gas]:
