@@ -1,5 +1,6 @@
 """Which samples are new against the training set and different from each other, by net and blocks and by structure."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +8,14 @@ from pathlib import Path
 
 from pymatgen.core import Structure
 
-from benchmarks.sorbents_samples import Sample
+from benchmarks.sorbents_samples import FOLDER, Sample, sorbent_code
 from gen.sorbents.assembly import AssemblyError, assemble
 from gen.sorbents.beads import DIRECT, BeadRow, read_bead_rows
 from gen.sorbents.catalog import load_catalog
 from gen.sorbents.library import load_block
 from gen.sorbents.recipe import Recipe
-from screening.matching import formula_of_counts, same_geometry
+from potentials.files import sha256_json
+from screening.matching import formula_of_counts, network_hash, same_geometry
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,47 @@ def read_known(path: Path) -> Known:
 def novel_samples(samples: Sequence[Sample], known: Known) -> tuple[list[bool], list[bool]]:
     """Whether each valid sample is new by net and blocks, and by structure.
 
-    By structure: no training framework of the same reduced formula, assembled anew, is matched by pymatgen's
-    `StructureMatcher` (tolerances of `screening.matching`).
+    By structure: no training framework of the same reduced formula and bonded network, assembled anew, is matched by
+    pymatgen's `StructureMatcher` (tolerances of `screening.matching`).
     """
     by_content, by_structure = [], []
-    built: dict[str, Structure | None] = {}
+    twins = _Twins()
     for sample in samples:
         by_content.append((sample.net, sample.blocks) not in known.contents)
-        twins = (_built(key, built) for key in known.keys.get(sample.formula, ()))
+        alike = [key for key in known.keys.get(sample.formula, ()) if twins.network(key) == sample.network]
         assert sample.structure is not None
-        by_structure.append(not any(twin is not None and same_geometry(sample.structure, twin) for twin in twins))
+        by_structure.append(not any(same_geometry(sample.structure, twins.structure(key)) for key in alike))
     return by_content, by_structure
+
+
+class _Twins:
+    """Training frameworks assembled anew; their bonded networks are kept on disk, for this version of the assembler."""
+
+    def __init__(self) -> None:
+        self.path = FOLDER / f"twins_{sha256_json(sorbent_code())[:10]}.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        self.networks: dict[str, str] = dict(json.loads(line) for line in lines if line.endswith("]"))
+        self.structures: dict[str, Structure] = {}
+
+    def network(self, key: str) -> str:
+        """Hash of the bonds of a framework; "" where it cannot be assembled."""
+        if key not in self.networks:
+            structure = _assembled(key)
+            if structure is not None:
+                self.structures[key] = structure
+            self.networks[key] = "" if structure is None else network_hash(structure)
+            with self.path.open("a") as stream:
+                stream.write(json.dumps([key, self.networks[key]]) + "\n")
+        return self.networks[key]
+
+    def structure(self, key: str) -> Structure:
+        """A framework that has a network."""
+        if key not in self.structures:
+            structure = _assembled(key)
+            assert structure is not None
+            self.structures[key] = structure
+        return self.structures[key]
 
 
 def unique_samples(samples: Sequence[Sample]) -> list[bool]:
@@ -76,12 +108,10 @@ def _formula(row: BeadRow) -> str:
     return formula_of_counts(counts)
 
 
-def _built(key: str, built: dict[str, Structure | None]) -> Structure | None:
-    if key not in built:
-        net, nodes, edges = key.split(":")
-        linkers = tuple(None if name == DIRECT else name for name in edges.split("+"))
-        try:
-            built[key] = assemble(Recipe(net, tuple(nodes.split("+")), linkers), load_catalog()).structure
-        except AssemblyError:  # it was built once; another version of the assembler may refuse it
-            built[key] = None
-    return built[key]
+def _assembled(key: str) -> Structure | None:
+    net, nodes, edges = key.split(":")
+    linkers = tuple(None if name == DIRECT else name for name in edges.split("+"))
+    try:
+        return assemble(Recipe(net, tuple(nodes.split("+")), linkers), load_catalog()).structure
+    except AssemblyError:  # it was built once; another version of the assembler may refuse it
+        return None

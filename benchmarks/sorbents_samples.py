@@ -138,9 +138,14 @@ def model_hash(checkpoint: str) -> str:
 def generator_hash(checkpoint: str) -> str:
     """Identity of what makes samples: weights, surrogate, and the code of the sorbent generator but for comments."""
     model = _generator(checkpoint).model
+    return sha256_json([model.sha256, model.surrogate.sha256 if model.surrogate else "", sorbent_code()])
+
+
+@functools.cache
+def sorbent_code() -> dict[str, str]:
+    """Hash of every file of the package `gen.sorbents`, comments left out."""
     folder = Path(inspect.getfile(gen.sorbents)).parent
-    code = {path.name: _content(path) for path in sorted(folder.iterdir()) if path.suffix in (".py", ".gz")}
-    return sha256_json([model.sha256, model.surrogate.sha256 if model.surrogate else "", code])
+    return {path.name: _content(path) for path in sorted(folder.iterdir()) if path.suffix in (".py", ".gz")}
 
 
 def _content(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The peers and measures behind the benchmark rows of generated sorbents."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,15 +16,17 @@ from benchmarks.sorbents_novelty import Known, novel_samples, unique_samples
 from benchmarks.sorbents_samples import (
     DUPLICATE,
     Sample,
+    _content,
     collect,
     decode,
     encode,
     judged,
     recipe_blocks,
 )
+from gen.sorbents.assembly import assemble
 from gen.sorbents.catalog import load_catalog
-from gen.sorbents.recipe import Choice, RecipeSampler, atom_count
-from screening.matching import formula_key
+from gen.sorbents.recipe import Choice, Recipe, RecipeSampler, atom_count
+from screening.matching import formula_key, network_hash
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +80,39 @@ def test_samples_survive_the_disk_and_runs_go_on(tmp_path, monkeypatch):
     assert decode(json.loads(json.dumps(encode(kept)))) == kept
 
 
-def test_a_copy_is_not_unique_and_a_training_recipe_not_novel():
+def test_a_copy_is_not_unique_and_a_training_recipe_not_novel(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.sorbents_novelty.FOLDER", tmp_path)
     first, copy, other = sample(0, rock_salt(5.0)), sample(1, rock_salt(5.01)), sample(2, rock_salt(9.0), ("E2", "N1"))
     assert unique_samples([first, copy]) == [True, False]
     known = Known(frozenset({("pcu", ("E1", "N1"))}), {}, 1)
     assert novel_samples([first, other], known) == ([False, True], [True, True])
+
+
+def test_a_training_framework_is_known_by_its_structure(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.sorbents_novelty.FOLDER", tmp_path)
+    keys = ("pcu:N16:E14", "pcu:N16:E9")
+    mof5, other = (assemble(Recipe("pcu", ("N16",), (linker,)), load_catalog()).structure for linker in ("E14", "E9"))
+    formula = formula_key(mof5)
+    known = Known(frozenset(), {formula: keys}, 2)
+    mine = [
+        dataclasses.replace(sample(k, structure), formula=formula, network=network_hash(structure))
+        for k, structure in enumerate((mof5, other, rock_salt(5.0)))
+    ]
+    assert novel_samples(mine, known)[1] == [False, False, True]
+    (file,) = tmp_path.glob("twins_*.jsonl")
+    written = file.read_text()
+    assert novel_samples(mine, known)[1] == [False, False, True]
+    assert file.read_text() == written
+
+
+def test_identity_of_samples_changes_with_the_code_but_not_its_comments(tmp_path):
+    file = tmp_path / "one.py"
+    file.write_text("x = 1\n")
+    first = _content(file)
+    file.write_text("x = 1  # and why\n")
+    assert _content(file) == first
+    file.write_text("x = 2\n")
+    assert _content(file) != first
 
 
 def test_what_fails_a_cheap_test_is_judged_by_it():
