@@ -33,7 +33,6 @@ from potentials.files import data_root, sha256_file  # noqa: E402
 from potentials.neighbour_density import neighbour_density  # noqa: E402
 from potentials.neighbours import edge_vectors  # noqa: E402
 from potentials.spherical import (  # noqa: E402
-    couple,
     coupling_matrix,
     paths_per_degree,
     product_paths,
@@ -76,7 +75,7 @@ class EdgeByEdge(torch.nn.Module):
 
 def edges_then_atoms(
     features: list[Tensor],
-    weights: list[list[Tensor]],
+    weights: list[Tensor],
     harmonics: Tensor,
     layout: EdgeLayout,
     couplings: list[Tensor | None],
@@ -85,16 +84,10 @@ def edges_then_atoms(
 
     In the layout's order of atoms.
     """
-    by_degree = harmonics.split([2 * degree + 1 for degree in range(len(features))], dim=1)
-    arrived = []
-    for degree, (feature, mine) in enumerate(zip(features, weights, strict=True)):
-        if len(mine) == 1:
-            arrived.append(neighbour_density(harmonics, feature, mine[0], layout, couplings[degree]))
-        else:
-            parts = [neighbour_density(y, feature, w, layout) for y, w in zip(by_degree, mine, strict=True)]
-            pairs, matrix = torch.cat(parts, dim=1), couplings[degree]
-            arrived.append(pairs if matrix is None else couple(matrix, pairs))
-    return arrived
+    return [
+        neighbour_density(harmonics, feature, mine, layout, coupling)
+        for feature, mine, coupling in zip(features, weights, couplings, strict=True)
+    ]
 
 
 def least_seconds(call: Callable[[], Any]) -> float:
@@ -173,8 +166,8 @@ def measure(case: Case, edges: Tensor, layout: EdgeLayout) -> tuple[float, float
     features = [feature.detach()[layout.order].requires_grad_() for feature in case.features]
     harmonics = layout.spread(case.harmonics.detach(), case.harmonics.new_zeros(case.harmonics.shape[1]))
     slots = layout.spread(case.weights.detach(), case.weights.new_zeros(case.weights.shape[1:]))
-    weights = [[part.contiguous().requires_grad_() for part in of_degree.unbind(1)] for of_degree in slots.unbind(1)]
-    slot_inputs = [*features, *(part for parts in weights for part in parts), harmonics.requires_grad_()]
+    weights = [of_degree.flatten(1).contiguous().requires_grad_() for of_degree in slots.unbind(1)]
+    slot_inputs = [*features, *weights, harmonics.requires_grad_()]
 
     def ours() -> list[Tensor]:
         return edges_then_atoms(features, weights, harmonics, layout, couplings)
@@ -210,7 +203,7 @@ def check_gradients(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], layout
     """The gradients of features, weights and harmonics are the same, atom by atom and edge by edge."""
     *features, weights, harmonics = theirs
     pairs = [(mine, other[layout.order]) for mine, other in zip(ours, features, strict=False)]
-    pairs.append((torch.stack(ours[len(features) : -1], dim=1)[layout.edge_slot], weights.flatten(1, 2)))
+    pairs.append((torch.stack(ours[len(features) : -1], dim=1)[layout.edge_slot], weights.flatten(2)))
     pairs.append((ours[-1][layout.edge_slot], harmonics))
     for mine, other in pairs:
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5 * float(other.abs().max()))

@@ -30,7 +30,8 @@ def neighbour_density(
     Args:
         harmonics: some or all components of Y in each slot [S, M].
         features: what each renumbered atom sends [N, 2l' + 1, C].
-        weights: radial weight of each slot and channel [S, C].
+        weights: radial weight of each slot and channel [S, C]; or one for each degree of Y, degree after degree
+            [S, L C], with the M = L^2 components of degrees 0 to L - 1.
         layout: the slots of each atom.
         coupling: Clebsch-Gordan coefficients [R, M (2l' + 1)]; None leaves the R = M (2l' + 1) products as they are.
     """
@@ -45,8 +46,11 @@ def _plain(
 ) -> Tensor:
     n_atoms, components, channels = features.shape
     sent = features.flatten(1).index_select(0, sender).view(-1, components, channels)
-    density = project(harmonics, (sent * weights[:, None, :]).flatten(1), blocks)
-    pairs = density.view(n_atoms, -1, channels)
+    parts = [
+        project(harmonics[:, rows], (sent * weights[:, columns][:, None, :]).flatten(1), blocks)
+        for rows, columns in _degrees(harmonics, weights, channels)
+    ]
+    pairs = _joined(parts, 1).reshape(n_atoms, -1, channels)
     return pairs if coupling is None else couple(coupling, pairs)
 
 
@@ -67,17 +71,21 @@ class _Density(torch.autograd.Function):
         ctx.blocks = blocks
         n_atoms, components, channels = features.shape
         flat = features.reshape(n_atoms, -1)
-        rows = harmonics.shape[1] * components if coupling is None else coupling.shape[0]
-        out = features.new_empty(n_atoms, rows, channels)
+        size = harmonics.shape[1] * components if coupling is None else coupling.shape[0]
+        out = features.new_empty(n_atoms, size, channels)
+        degrees = _degrees(harmonics, weights, channels)
         for first, last, start, stop in _portions(blocks, flat):
             atoms, width = last - first, (stop - start) // (last - first)
-            sent = flat.index_select(0, sender[start:stop]) * _repeated(weights[start:stop], components)
-            values = sent.view(atoms, width, components * channels)
+            sent = flat.index_select(0, sender[start:stop])
             left = harmonics[start:stop].unflatten(0, (atoms, width)).transpose(1, 2)
+            parts = []
+            for rows, columns in degrees:
+                values = sent * _repeated(weights[start:stop, columns], components)
+                parts.append(torch.bmm(left[:, rows], values.view(atoms, width, components * channels)))
+            pairs = _joined(parts, 1).view(atoms, -1, channels)
             if coupling is None:
-                torch.bmm(left, values, out=out[first:last].view(atoms, -1, components * channels))
+                out[first:last] = pairs
             else:
-                pairs = torch.bmm(left, values).view(atoms, -1, channels)
                 torch.bmm(coupling.expand(atoms, -1, -1), pairs, out=out[first:last])
         return out
 
@@ -111,6 +119,7 @@ def _gradients(
     of_features = torch.zeros_like(flat) if wanted[1] else None
     of_weights = weights.new_empty(weights.shape) if wanted[2] else None
     back = None if coupling is None else coupling.t()
+    degrees = _degrees(harmonics, weights, channels)
     for first, last, start, stop in _portions(blocks, flat):
         if start == stop:  # atoms without neighbours
             continue
@@ -120,20 +129,26 @@ def _gradients(
         left = harmonics[start:stop].unflatten(0, (atoms, width))
         chosen = sender[start:stop]
         sent = flat.index_select(0, chosen)
-        weight = _repeated(weights[start:stop], components)
-        if of_harmonics is not None:
-            values = (sent * weight).view(atoms, width, components * channels)
-            into = of_harmonics[start:stop].view(atoms, width, harmonics.shape[1])
-            torch.bmm(values, pulled.transpose(1, 2), out=into)
-        if of_features is None and of_weights is None:
-            continue
-        arriving = torch.bmm(left, pulled).view(slots, components * channels)
-        if of_weights is not None and components == 1:
-            torch.mul(sent, arriving, out=of_weights[start:stop])
-        elif of_weights is not None:
-            torch.sum(sent.mul_(arriving).view(slots, components, channels), 1, out=of_weights[start:stop])
-        if of_features is not None:
-            of_features.index_add_(0, chosen, arriving.mul_(weight))
+        to_sender = None
+        for rows, columns in degrees:
+            weight = _repeated(weights[start:stop, columns], components)
+            pull = pulled[:, rows]
+            if of_harmonics is not None:
+                values = (sent * weight).view(atoms, width, components * channels)
+                into = of_harmonics[start:stop, rows].unflatten(0, (atoms, width))
+                torch.bmm(values, pull.transpose(1, 2), out=into)
+            if of_features is None and of_weights is None:
+                continue
+            arriving = torch.bmm(left[:, :, rows], pull).view(slots, components * channels)
+            if of_weights is not None and components == 1:
+                torch.mul(sent, arriving, out=of_weights[start:stop, columns])
+            elif of_weights is not None:
+                products = (sent * arriving).view(slots, components, channels)
+                torch.sum(products, 1, out=of_weights[start:stop, columns])
+            arriving.mul_(weight)
+            to_sender = arriving if to_sender is None else to_sender.add_(arriving)
+        if of_features is not None and to_sender is not None:
+            of_features.index_add_(0, chosen, to_sender)
     return of_harmonics, None if of_features is None else of_features.view(features.shape), of_weights
 
 
@@ -151,18 +166,36 @@ def _plain_gradients(
     pulled = gradient if coupling is None else couple(coupling.t(), gradient)
     pulled = pulled.reshape(n_atoms, -1, components * channels)
     sent = features.flatten(1).index_select(0, sender).view(-1, components, channels)
-    values = (sent * weights[:, None, :]).flatten(1)
-    of_harmonics, arriving, start, first = [], [], 0, 0
-    for atoms, width in blocks:
-        stop, last = start + atoms * width, first + atoms
-        of_block = torch.bmm(values[start:stop].unflatten(0, (atoms, width)), pulled[first:last].transpose(1, 2))
-        of_harmonics.append(of_block.flatten(0, 1))
-        arriving.append(torch.bmm(harmonics[start:stop].unflatten(0, (atoms, width)), pulled[first:last]).flatten(0, 1))
-        start, first = stop, last
-    arrived = torch.cat(arriving).view(-1, components, channels)
-    of_features = torch.zeros_like(features.flatten(1))
-    of_features = of_features.index_add(0, sender, (arrived * weights[:, None, :]).flatten(1))
-    return torch.cat(of_harmonics), of_features.view(features.shape), (arrived * sent).sum(1)
+    of_harmonics, of_weights, to_sender = [], [], torch.zeros_like(sent)
+    for rows, columns in _degrees(harmonics, weights, channels):
+        left, weight = harmonics[:, rows], weights[:, None, columns]
+        values, pull = (sent * weight).flatten(1), pulled[:, rows]
+        of_left, arriving, start, first = [], [], 0, 0
+        for atoms, width in blocks:
+            stop, last = start + atoms * width, first + atoms
+            of_block = torch.bmm(values[start:stop].unflatten(0, (atoms, width)), pull[first:last].transpose(1, 2))
+            of_left.append(of_block.flatten(0, 1))
+            of_block = torch.bmm(left[start:stop].unflatten(0, (atoms, width)), pull[first:last])
+            arriving.append(of_block.flatten(0, 1))
+            start, first = stop, last
+        arrived = torch.cat(arriving).view(-1, components, channels)
+        of_harmonics.append(torch.cat(of_left))
+        of_weights.append((arrived * sent).sum(1))
+        to_sender = to_sender + arrived * weight
+    of_features = torch.zeros_like(features.flatten(1)).index_add(0, sender, to_sender.flatten(1))
+    return _joined(of_harmonics, 1), of_features.view(features.shape), _joined(of_weights, 1)
+
+
+def _degrees(harmonics: Tensor, weights: Tensor, channels: int) -> list[tuple[slice, slice]]:
+    """Components of Y and columns of the weights that belong together: all of both, or those of one degree each."""
+    count = weights.shape[1] // channels
+    if count == 1:
+        return [(slice(0, harmonics.shape[1]), slice(0, channels))]
+    return [(slice(d * d, (d + 1) ** 2), slice(d * channels, (d + 1) * channels)) for d in range(count)]
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def _repeated(weights: Tensor, components: int) -> Tensor:

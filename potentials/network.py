@@ -20,7 +20,6 @@ from potentials.neighbour_density import neighbour_density
 from potentials.radial import BesselBasis, RadialNetwork
 from potentials.spherical import (
     NodeProduct,
-    couple,
     coupling_matrix,
     paths_per_degree,
     product_paths,
@@ -169,8 +168,8 @@ class Interaction(nn.Module):
         degrees = range(lmax + 1)
 
         # messages: one radial function a channel and pair (degree sent, degree of Y), or a channel and degree sent
-        self.resolved = [degree == 0 or config.radial_per_pair for degree in range(len(incoming))]
-        self.radial_sizes = [count * (lmax + 1 if r else 1) for count, r in zip(incoming, self.resolved, strict=True)]
+        resolved = [degree == 0 or config.radial_per_pair for degree in range(len(incoming))]
+        self.radial_sizes = [count * (lmax + 1 if r else 1) for count, r in zip(incoming, resolved, strict=True)]
         self.radial = RadialNetwork(config.radial_functions, config.radial_hidden, sum(self.radial_sizes))
         self.send = nn.ParameterList(_weight(count, count) for count in incoming)
         self.density_counts = []
@@ -233,18 +232,10 @@ class Interaction(nn.Module):
     def _density(self, features: list[Tensor], basis: Tensor, harmonics: Tensor, layout: EdgeLayout) -> list[Tensor]:
         """A_l, one [N, 2l + 1, C] a degree."""
         radial = self.radial(basis).split(self.radial_sizes, dim=1)
-        degrees_of_y = harmonics.split([2 * n + 1 for n in range(len(self.mix_density))], dim=1)
         arrived: list[list[Tensor]] = [[] for _ in self.mix_density]
         for degree, (feature, send) in enumerate(zip(features, self.send, strict=True)):
-            sent = feature @ send
-            weights = radial[degree].split(feature.shape[2], dim=1)
             coupling = getattr(self, f"coupling_{degree}") if degree > 0 else None  # of scalars it is the identity
-            if self.resolved[degree]:
-                parts = [neighbour_density(y, sent, w, layout) for y, w in zip(degrees_of_y, weights, strict=True)]
-                pairs = torch.cat(parts, dim=1)  # [N, M (2l' + 1), C']
-                pairs = pairs if coupling is None else couple(coupling, pairs)
-            else:
-                pairs = neighbour_density(harmonics, sent, weights[0], layout, coupling)
+            pairs = neighbour_density(harmonics, feature @ send, radial[degree], layout, coupling)
             for target, part in zip(arrived, split_degrees(pairs, self.density_counts[degree]), strict=True):
                 target.append(part)
         return [torch.cat(parts, dim=2) @ weight for parts, weight in zip(arrived, self.mix_density, strict=True)]

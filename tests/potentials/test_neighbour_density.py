@@ -29,6 +29,13 @@ def inputs(degree: int, layout: EdgeLayout) -> list[torch.Tensor]:
     return [tensor.requires_grad_() for tensor in (harmonics, features, weights)]
 
 
+def weights_by_degree(layout: EdgeLayout) -> torch.Tensor:
+    """A weight for each slot, degree of Y and channel."""
+    generator = torch.Generator().manual_seed(9)
+    edges = torch.randn(len(CENTRE), (LMAX + 1) * CHANNELS, generator=generator, dtype=torch.float64)
+    return layout.spread(edges, edges.new_zeros(edges.shape[1])).requires_grad_()
+
+
 def coupling(degree: int) -> torch.Tensor | None:
     degrees = range(LMAX + 1)
     return coupling_matrix(product_paths(degrees, [degree], LMAX), degrees, [degree]) if degree else None
@@ -54,11 +61,26 @@ def test_equals_a_loop_over_the_slots(degree: int, small_portions: None) -> None
     assert torch.allclose(found, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("degree", [0, 1])
-def test_two_derivatives(degree: int, small_portions: None) -> None:
+@pytest.mark.parametrize("degree", [0, 1, 2])
+def test_a_weight_for_each_degree_of_y(degree: int, small_portions: None) -> None:
+    layout = edge_layout(CENTRE, NEIGHBOUR, ATOMS)
+    harmonics, features, _ = inputs(degree, layout)
+    weights = weights_by_degree(layout)
+    found = neighbour_density(harmonics, features, weights, layout)
+    parts = [
+        neighbour_density(harmonics[:, d * d : (d + 1) ** 2], features, of_degree, layout)
+        for d, of_degree in enumerate(weights.split(CHANNELS, dim=1))
+    ]
+    assert torch.allclose(found, torch.cat(parts, dim=1), atol=1e-13)
+
+
+@pytest.mark.parametrize(("degree", "by_degree"), [(0, True), (1, False)])
+def test_two_derivatives(degree: int, by_degree: bool, small_portions: None) -> None:
     """Without a graph portions are differentiated, with one plain operations: both against finite differences."""
     layout = edge_layout(CENTRE, NEIGHBOUR, ATOMS)
     given = inputs(degree, layout)
+    if by_degree:
+        given[2] = weights_by_degree(layout)
 
     def density(*tensors: torch.Tensor) -> torch.Tensor:
         return neighbour_density(*tensors, layout, coupling(degree))
