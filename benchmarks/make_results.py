@@ -232,6 +232,7 @@ WHAT = {
     "D5d": "Silica: the control of D5, random sites under the same symmetry, search and least squares.",
     "D5f": "Silica: the same as D5 with one set of sites a sample, its control beside it.",
     "D5g": "Silica: the control of D5f.",
+    "D5h": "Aluminium and sodium in faujasite at Si/Al 2.4, one arrangement.",
     "E6a": "Learned charges against DDEC on held-out frameworks; EQeq in the note.",
     "E6b": "Learned charges against DDEC on frameworks with metals never seen.",
     "E6c": "CO2 Henry coefficients with learned charges within a factor 1.5 of those with DDEC charges.",
