@@ -80,11 +80,11 @@ def test_lean_and_rich_replicas_part_when_hot_and_meet_when_cold(crowded):
     assert held[True][-1] == pytest.approx(32.0, rel=0.01)  # two to a cage, sixteen cages in the box
 
 
-def test_only_crowded_pores_within_the_budget_are_cooled(monkeypatch):
-    seldom, often = gcmc_sampling._Trial(5, 1e6), gcmc_sampling._Trial(5000, 1e6)
+def test_only_crowded_pores_within_the_budget_are_cooled():
+    seldom, often = (20, 1.4e8), (20_000, 1.4e8)  # insertions by four replicas, and the work of it
     states = [kernel.State(*([None] * 5), np.array([300]), *([None] * 12)) for _ in range(4)]
     settings = IsothermSettings()
-    assert gcmc_sampling._crowded(seldom, states, settings)
-    assert not gcmc_sampling._crowded(often, states, settings)
-    assert not gcmc_sampling._crowded(seldom, states, settings.model_copy(update={"most_moves": 2_000_000}))
-    assert not gcmc_sampling._crowded(seldom, states, settings.model_copy(update={"most_work": 1e8}))
+    assert gcmc_sampling._crowded(*seldom, states, settings)
+    assert not gcmc_sampling._crowded(*often, states, settings)
+    assert not gcmc_sampling._crowded(*seldom, states, settings.model_copy(update={"most_moves": 2_000_000}))
+    assert not gcmc_sampling._crowded(*seldom, states, settings.model_copy(update={"most_work": 1e9}))

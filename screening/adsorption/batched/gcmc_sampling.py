@@ -98,16 +98,23 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
         else:
             _more(kernel, candidates[0], state, True)
             chunks += 1
-    model, trial = _readiest(kernel, candidates, states[-1])
-    cooled = _crowded(trial, states, settings)
+    model = _readiest(kernel, candidates, states[-1])
+    for state in states:
+        _more(kernel, model, state, False)  # most of what filling left behind
+        state.accepted[:] = 0
+    before = sum(float(state.work[0]) for state in states)
+    traces = [_more(kernel, model, state, False) for state in states]
+    made = int(sum(state.accepted[:, kernel.INSERT].sum() for state in states))
+    chunks += REPLICAS
+    cooled = _crowded(made, sum(float(state.work[0]) for state in states) - before, states, settings)
     if cooled:
         for replica, state in enumerate(states):
             for rung in cooling_path(kernel, model, state, rich=bool(replica % 2)):
                 _more(kernel, rung, state, True, _RUNG)
                 chunks += _RUNG
-    for state in states:
-        state.accepted[:] = 0
-    traces = [_more(kernel, model, state, False) for state in states]
+            state.accepted[:] = 0
+        traces = [_more(kernel, model, state, False) for state in states]
+        chunks += REPLICAS
     moves = int((chunks + REPLICAS + len(candidates)) * _CHUNK * STRIDE)
     while True:
         for replica, state in enumerate(states):
@@ -182,41 +189,32 @@ def _fill(kernel: Any, model: Any, state: Any, most_work: float) -> int:
     return len(held) - 1
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """What one chunk of moves made."""
-
-    insertions: int
-    work: float
-
-
-def _crowded(trial: _Trial, states: Sequence[Any], settings: IsothermSettings) -> bool:
+def _crowded(inserted: int, work: float, states: Sequence[Any], settings: IsothermSettings) -> bool:
     """Whether moves at the state point will not exchange the molecules within the budget, and half of it pays cooling.
 
     Args:
-        trial: of the replica from full pores.
-        states: of all replicas.
+        inserted: molecules by all replicas in a chunk each.
+        work: of these chunks.
+        states: of the replicas.
         settings: the budget.
     """
-    chunks = min(settings.most_moves / (_CHUNK * STRIDE), settings.most_work / max(trial.work, 1.0))
+    chunks = min(settings.most_moves / (_CHUNK * STRIDE), REPLICAS * settings.most_work / max(work, 1.0))
     held = sum(int(state.count.sum()) for state in states)
-    return trial.insertions * chunks < _RENEWALS * held and 0.5 * chunks >= REPLICAS * RUNGS
+    return inserted * chunks / REPLICAS < _RENEWALS * held and 0.5 * chunks >= REPLICAS * RUNGS * _RUNG
 
 
-def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> tuple[Any, _Trial]:
-    """The model that makes most insertions, going on for a chunk from copies of the same state, and what it made.
+def _readiest(kernel: Any, candidates: Sequence[Any], state: Any) -> Any:
+    """The model that makes most insertions, going on for a while from copies of the same state.
 
     One that keeps account of cavities must make `_WORTH` times as many.
     """
-    worth, trials = [], []
+    made = []
     for model in candidates:
-        copy = kernel.State(*(part.copy() for part in state))
-        _more(kernel, model, copy, False)
-        insertions = int((copy.accepted - state.accepted)[:, kernel.INSERT].sum())
-        trials.append(_Trial(insertions, float((copy.work - state.work)[0])))
-        worth.append(insertions / _WORTH if model.cavity_share > 0.0 else insertions)
-    best = int(np.argmax(worth))
-    return candidates[best], trials[best]
+        trial = kernel.State(*(part.copy() for part in state))
+        _more(kernel, model, trial, False)
+        insertions = int((trial.accepted - state.accepted)[:, kernel.INSERT].sum())
+        made.append(insertions / _WORTH if model.cavity_share > 0.0 else insertions)
+    return candidates[int(np.argmax(made))]
 
 
 def _more(kernel: Any, model: Any, state: Any, tune: bool, share: float = 1.0) -> np.ndarray:
