@@ -144,17 +144,19 @@ def test_the_summary_counts_what_lies_within_its_error(tmp_path, monkeypatch):
     lines += [line("G30a", "-6.8", 0.0), line("G30ao", "-1.0")]  # an error of zero is none
     lines += [line("G30b", "-1.5", 0.05), line("G30bo", "+1.0", 0.07)]  # both average alike: the surer one
     lines += [line("G30co", "-9.0", 0.0)]  # not measured
+    cooled = line("G30do", "-0.0", 0.0)  # four replicas that were cooled and hold the same number
+    lines += [cooled | {"protocol": f"{cooled['protocol']}, from replicas heated and cooled back"}]
     path = tmp_path / "results.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     recorded = []
     monkeypatch.setattr(golden, "record", lambda **line: recorded.append(line))
     summarise(path)
     assert recorded[0]["id"] == "E1"
-    assert recorded[0]["value"] == pytest.approx(4 / 5)
+    assert recorded[0]["value"] == pytest.approx(5 / 6)
     assert 'outside: {"G17b": 4.0};' in recorded[0]["protocol"]
     assert "G30c" in recorded[0]["protocol"].split("not measured: ")[1]
     assert recorded[1]["id"] == "E1b"
-    assert recorded[1]["value"] == pytest.approx(2 / 4)
+    assert recorded[1]["value"] == pytest.approx(3 / 5)
 
 
 def test_a_structure_not_at_hand_is_said_to_be_so(tmp_path, monkeypatch):
