@@ -70,7 +70,7 @@ def draw_sites(
         if name not in tasks:
             tasks[name] = make_task(model, wanted, config)
         drawn = draw_seed(seed, index, draw, tasks[name], config, model.process)
-        group = wanted.get("space_group")
+        group = tasks[name].conditions.space_group
         if kind is not None:
             random = np.random.default_rng([seed, index, draw])
             drawn, group = dataclasses.replace(drawn, frame=type_frame(kind, random)), kind.space_group
@@ -124,19 +124,22 @@ def _conditions(
 
     A space group that was asked for is met on sites drawn at random.
     """
-    cells = _cells(model, reference, given)
+    cells = _cells(reference, given)
     generator = generator_for(seed, "silica", index)
+    if given.get("space_group") is not None:
+        asked = {"composition": FORMULA, "space_group": given["space_group"]}
+        fitting = make_task(model, asked, SamplingConfig()).conditions.sizes
+        sizes = [cell.n_atoms for cell in cells if cell.n_atoms in fitting] or [cells[0].n_atoms]
+        return {**asked, "num_atoms": sizes[_pick(sizes, generator)]}, None
     size = cells[_pick(cells, generator)].n_atoms
     wanted = {"composition": FORMULA, "num_atoms": size}
-    if "space_group" in given:
-        return {**wanted, "space_group": given["space_group"]}, None
     if model.types is None or float(torch.rand(1, generator=generator)) >= symmetric:
         return wanted, None
     known = model.types.crystals.get((size,), ())
     return wanted, model.types.types[known[_pick(known, generator)][0]] if known else None
 
 
-def _cells(model: CrystalModel, reference: Reference, given: Mapping[str, Any]) -> list[Fingerprint]:
+def _cells(reference: Reference, given: Mapping[str, Any]) -> list[Fingerprint]:
     cells = [cell for cells in reference.training.values() for cell in cells]
     if given.get("num_atoms") is None:
         return cells

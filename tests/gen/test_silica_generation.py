@@ -139,6 +139,10 @@ def test_control_shares_orbits_with_the_model_and_nothing_else(shipped) -> None:
 def test_size_asked_for_is_kept_and_nonsense_refused(shipped) -> None:
     sites = draw_sites(*shipped, [(0, 0), (1, 0)], 1, {"num_atoms": 18}, SamplingConfig(steps=2), 0.5)
     assert [len(found.frac) for found in sites.values()] == [6, 6]
+    held = draw_sites(*shipped, [(0, 0), (1, 0)], 1, {"space_group": "C2/c"}, SamplingConfig(steps=2), 0.5)
+    assert {found.space_group for found in held.values()} == {15}  # of sizes that the group's sites can make up
+    with pytest.raises(InputError, match="space_group"):
+        draw_sites(*shipped, [(0, 0)], 1, {"space_group": 999}, SamplingConfig(steps=2), 0.5)
     with pytest.raises(InputError, match="no multiple of 3"):
         draw_sites(*shipped, [(0, 0)], 1, {"num_atoms": 16}, SamplingConfig(steps=2), 0.5)
     with pytest.raises(InputError, match="whole number"):
