@@ -393,7 +393,7 @@ def _resolved(line: dict | None) -> dict | None:
 
 
 def _error_of(line: dict) -> float:
-    return float(line["protocol"].split("standard error ")[1].split(" ")[0])
+    return float(line["protocol"].split("standard error ")[1].split()[0].rstrip(","))
 
 
 def _text(measured: Measured) -> str:
