@@ -56,8 +56,8 @@ def main() -> None:
         key = f"validation_{channel}"
         protocol = (
             f"{channel} loss on held-out crystals after {arguments.minutes:g} min of training on one core each "
-            f"({ours['update']} updates of the equivariant network, {peer['update']} of all pairs), structure prediction "
-            f"on MP-20 binaries and ternaries; sizes nano"
+            f"({ours['update']} updates of the equivariant network, {peer['update']} of all pairs), structure "
+            "prediction on MP-20 binaries and ternaries; sizes nano"
         )
         print(f"C11{suffix} {ours[key]:.4f} against {peer[key]:.4f}: {protocol}")
         if not arguments.dry:

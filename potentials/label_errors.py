@@ -36,13 +36,10 @@ class LabelErrors:
         """Of everything added to any of the parts."""
         result = LabelErrors()
         for part in parts:
-            for mine, theirs in (
-                (result._squares, part._squares),
-                (result._absolutes, part._absolutes),
-                (result._counts, part._counts),
-            ):
-                for key, value in theirs.items():
-                    mine[key] = mine.get(key, 0) + value
+            for key, count in part._counts.items():
+                result._squares[key] = result._squares.get(key, 0.0) + part._squares[key]
+                result._absolutes[key] = result._absolutes.get(key, 0.0) + part._absolutes[key]
+                result._counts[key] = result._counts.get(key, 0) + count
         return result
 
     def summary(self) -> dict[str, float]:

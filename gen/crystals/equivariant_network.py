@@ -3,8 +3,8 @@
 Each layer gathers densities of spherical harmonics from the neighbours and multiplies them at the atoms
 (`potentials.network.Interaction`, e3nn's irreps), so that one surrounding is read alike however it is turned. The
 coordinate score is a vector read off the atoms, and with the species it depends on the crystal alone, not on how it is
-turned; the lattice head also sees the lattice's components, which have axes. `CrystalNetwork` sees every pair of a cell,
-this one what is near: `network.kind: equivariant`.
+turned; the lattice head also sees the lattice's components, which have axes. `CrystalNetwork` sees every pair of a
+cell, this one what is near: `network.kind: equivariant`.
 """
 
 import math
