@@ -137,7 +137,8 @@ def _learned(arguments: argparse.Namespace) -> None:
     n, seed = arguments.n, arguments.seed
     raw = learned_samples(arguments, "learned_raw", None, False, n)
     beside = template_samples(arguments.beside or n, seed, arguments.minutes)
-    _report(arguments, raw, beside, known, "", "one attempt each, none drawn again after assembly")
+    built = "one attempt each: of six sets of beads the first that can be built, no framework drawn again for its tests"
+    _report(arguments, raw, beside, known, "", built)
     again = learned_samples(arguments, "learned", None, True, arguments.again)
     _report(arguments, again, beside, known, "again", "as users get them: not assembled within 5 attempts counts")
     built = [sample for sample in raw if sample.structure is not None]
