@@ -10,8 +10,6 @@ Records B10h: time of the batched pass, the loop as peer.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,25 +20,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.record import record  # noqa: E402
+from benchmarks.timing import least_seconds  # noqa: E402
 from potentials import network as network_module  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
 from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
-from potentials.density import EdgeLayout, edge_layout, project  # noqa: E402
+from potentials.density import EdgeLayout, edge_layout  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
-from potentials.neighbour_density import neighbour_density  # noqa: E402
+from potentials.neighbour_density import neighbour_density, plain_density  # noqa: E402
 from potentials.neighbours import edge_vectors  # noqa: E402
 from potentials.network import EquivariantNetwork, NetworkConfig  # noqa: E402
-from potentials.spherical import couple  # noqa: E402
 
 
-def plain_density(
+def mappable_density(
     harmonics: Tensor, features: Tensor, weights: Tensor, layout: EdgeLayout, coupling: Tensor | None = None
 ) -> Tensor:
-    """`potentials.neighbour_density` without its own autograd function, which cannot be mapped."""
-    sent = features.index_select(0, layout.sender)
-    density = project(harmonics, (sent * weights[:, None, :]).flatten(1), layout.blocks)
-    pairs = density.view(features.shape[0], -1, features.shape[2])
-    return pairs if coupling is None else couple(coupling, pairs)
+    """`neighbour_density` without its own autograd function, which cannot be mapped."""
+    return plain_density(harmonics, features, weights, coupling, layout.sender, layout.blocks)
 
 
 class SlotEnergy(nn.Module):
@@ -52,16 +47,6 @@ class SlotEnergy(nn.Module):
 
     def forward(self, species: Tensor, layout: object, slot_vectors: Tensor) -> Tensor:
         return self.network.on_slots(species, layout, slot_vectors)[0].sum()  # type: ignore[arg-type]
-
-
-def least_seconds(call: Callable[[], object], repeats: int) -> float:
-    """Smallest process time of a call, after two to warm up."""
-    times = []
-    for _ in range(repeats + 2):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times[2:])
 
 
 def main() -> None:
@@ -109,7 +94,7 @@ def main() -> None:
         return error(grad(lambda v: functional_call(skeleton, (parameters, buffers), (species, layout, v)))(slots))
 
     def together() -> dict[str, Tensor]:
-        network_module.neighbour_density = plain_density
+        network_module.neighbour_density = mappable_density
         try:
             return vmap(grad(loss))(weights, constants)
         finally:

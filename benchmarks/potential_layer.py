@@ -12,11 +12,8 @@ channel and degree sent, as the default network has for all but scalars; B1d-f: 
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from e3nn import o3
@@ -26,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.record import record  # noqa: E402
+from benchmarks.timing import least_seconds  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
 from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
 from potentials.density import EdgeLayout, edge_layout  # noqa: E402
@@ -88,16 +86,6 @@ def edges_then_atoms(
         neighbour_density(harmonics, feature, mine, layout, coupling)
         for feature, mine, coupling in zip(features, weights, couplings, strict=True)
     ]
-
-
-def least_seconds(call: Callable[[], Any]) -> float:
-    """Least process time of some calls, after two to warm up."""
-    times = []
-    for _ in range(REPEATS + 2):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times[2:])
 
 
 def main() -> None:
@@ -184,7 +172,7 @@ def measure(case: Case, edges: Tensor, layout: EdgeLayout) -> tuple[float, float
     with torch.no_grad():
         check(ours(), theirs()[layout.order], peer)
     check_gradients(our_gradients(), their_gradients(), layout)
-    return least_seconds(our_gradients), least_seconds(their_gradients), len(peer.paths)
+    return least_seconds(our_gradients, REPEATS), least_seconds(their_gradients, REPEATS), len(peer.paths)
 
 
 def check(ours: list[Tensor], theirs: Tensor, peer: EdgeByEdge) -> None:

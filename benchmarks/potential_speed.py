@@ -6,8 +6,6 @@ the protocol of the reference measurements of NequIP and MACE on one core.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.record import record  # noqa: E402
+from benchmarks.timing import least_seconds  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
 from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
@@ -25,16 +24,6 @@ from potentials.network_potential import EnergyModel  # noqa: E402
 PEER = "NequIP 4 layers, l = 2, 32 features (another run on this kind of machine, one core)"
 PEER_INFERENCE, PEER_TRAINING = 875.0, 2988.0  # us/atom
 REPEATS = 15
-
-
-def smallest_microseconds(call: Callable[[], object], atoms: int) -> float:
-    """Least process time of `call` per atom, us, after two calls to warm up."""
-    times = []
-    for _ in range(REPEATS + 2):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return 1e6 * min(times[2:]) / atoms
 
 
 def main() -> None:
@@ -61,10 +50,7 @@ def main() -> None:
     size = sum(p.numel() for p in model.parameters())
     protocol = f"3BPA x 10 (270 atoms, {neighbours.edge_index.shape[1]} edges), {size} weights, float32, one thread, "
     digest = sha256_file(path)
-    infer_time, train_time = (
-        smallest_microseconds(infer, batch.num_nodes),
-        smallest_microseconds(train, batch.num_nodes),
-    )
+    infer_time, train_time = (1e6 * least_seconds(call, REPEATS) / batch.num_nodes for call in (infer, train))
     common = {"unit": "us/atom", "data_sha256": digest, "seed": 0, "peer": PEER}
     record(id="S10a", value=infer_time, protocol=protocol + "energy and forces", peer_value=PEER_INFERENCE, **common)
     record(

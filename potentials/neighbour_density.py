@@ -37,13 +37,14 @@ def neighbour_density(
     """
     traced = not isinstance(features.shape[0], int)
     if traced or features.device.type != "cpu":
-        return _plain(harmonics, features, weights, coupling, layout.sender, layout.blocks)
+        return plain_density(harmonics, features, weights, coupling, layout.sender, layout.blocks)
     return _Density.apply(harmonics, features, weights, coupling, layout.sender, layout.blocks)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def _plain(
+def plain_density(
     harmonics: Tensor, features: Tensor, weights: Tensor, coupling: Tensor | None, sender: Tensor, blocks: Blocks
 ) -> Tensor:
+    """`neighbour_density` from tensor operations alone, which can be traced, mapped and differentiated at will."""
     n_atoms, components, channels = features.shape
     sent = features.flatten(1).index_select(0, sender).view(-1, components, channels)
     parts = [
@@ -55,7 +56,7 @@ def _plain(
 
 
 class _Density(torch.autograd.Function):
-    """`_plain`, portion by portion."""
+    """`plain_density`, portion by portion."""
 
     @staticmethod
     def forward(

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from gen.crystals.baseline_process import BaselineProcess
-from gen.crystals.process import ChannelLosses, CleanCrystals, Draws, Geometry, ScoreNetwork
+from gen.crystals.process import ChannelLosses, CleanCrystals, Draws, ScoreNetwork
 from gen.diffusion import cosine
 
 
@@ -33,10 +33,7 @@ class DeNovoBaselineProcess(BaselineProcess):
 
     def losses(self, network: ScoreNetwork, clean: CleanCrystals, draws: Draws) -> ChannelLosses:
         """Noise a batch, evaluate the network, compare; the species' loss is the mean squared error of their noise."""
-        whole = Geometry(draws.flip[:, None, None] * clean.frac, clean.components)
-        noise = Geometry(draws.shake, draws.strain)
-        noisy = self.noised(whole, draws.t_geometry, noise)
-        target = self.targets(whole, draws.t_geometry, noise)
+        noisy, target = self.noised_and_targets(clean, draws)
         vectors = functional.one_hot(clean.tokens, self.mask).to(clean.frac)
         vectors = cosine.noised(vectors, draws.t_species[:, None, None], draws.hide)
         heads, predicted = self.evaluate(network, vectors, noisy, draws.t_geometry)

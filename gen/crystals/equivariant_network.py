@@ -87,56 +87,46 @@ class EquivariantCrystalNetwork(nn.Module):
         lattice: Tensor,
         t: Tensor,
         values: Tensor | None = None,
+        *,
+        calibrate: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate the network on B crystals of N atoms; arguments and results as `CrystalNetwork.forward`.
 
-        `tokens` are species indices only.
+        `tokens` are species indices only; `calibrate` sets the layers' constant scales on this batch.
         """
         with torch.autocast(frac.device.type, enabled=False):  # distances need every digit, small products no help
-            return self._evaluate(tokens, frac, components, lattice, t, values)
+            batch, count = tokens.shape
+            size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(batch, 2)
+            known = torch.cat([time_features(t), components[:, :1], size], dim=-1)
+            cell = functional.silu(self.cell_out(functional.silu(self.cell_in(known))))  # [B, C]
+            shifts = layer_shifts(self.conditioning, values, len(self.layers) + 1)
 
-    def _evaluate(
-        self,
-        tokens: Tensor,
-        frac: Tensor,
-        components: Tensor,
-        lattice: Tensor,
-        t: Tensor,
-        values: Tensor | None,
-        calibrate: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        batch, count = tokens.shape
-        size = torch.tensor([math.log(count), 1 / count], dtype=frac.dtype, device=frac.device).expand(batch, 2)
-        known = torch.cat([time_features(t), components[:, :1], size], dim=-1)
-        cell = functional.silu(self.cell_out(functional.silu(self.cell_in(known))))  # [B, C]
-        shifts = layer_shifts(self.conditioning, values, len(self.layers) + 1)
+            centre, neighbour, vectors = near_images(frac, lattice, self.config.cutoff)
+            layout = edge_layout(centre, neighbour, batch * count)
+            outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
+            slots = layout.spread(vectors, outside)
+            basis = self.basis(torch.linalg.vector_norm(slots, dim=1).clamp_min(CLOSEST))
+            harmonics = self.harmonics(slots)
+            species = tokens.reshape(-1)[layout.order]
+            crystal_of = torch.arange(batch, device=frac.device).repeat_interleave(count)[layout.order]
 
-        centre, neighbour, vectors = near_images(frac, lattice, self.config.cutoff)
-        layout = edge_layout(centre, neighbour, batch * count)
-        outside = vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff])
-        slots = layout.spread(vectors, outside)
-        basis = self.basis(torch.linalg.vector_norm(slots, dim=1).clamp_min(CLOSEST))
-        harmonics = self.harmonics(slots)
-        species = tokens.reshape(-1)[layout.order]
-        crystal_of = torch.arange(batch, device=frac.device).repeat_interleave(count)[layout.order]
+            features = [self.embedding(species)[:, None, :]]
+            for layer, modulation, shift in zip(self.layers, self.modulations, shifts, strict=False):
+                scale, offset = modulation(cell + shift).chunk(2, dim=-1)
+                scalars = features[0] * (1 + scale[crystal_of, None]) + offset[crystal_of, None]
+                features, _ = layer([scalars, *features[1:]], species, basis, harmonics, layout, calibrate)
+                features = [self.norm(features[0]), *(_bounded(part) for part in features[1:])]
+            h, turned, strains = (part[layout.inverse].view(batch, count, *part.shape[1:]) for part in features)
+            h = h.squeeze(2)  # [B, N, C]
 
-        features = [self.embedding(species)[:, None, :]]
-        for layer, modulation, shift in zip(self.layers, self.modulations, shifts, strict=False):
-            scale, offset = modulation(cell + shift).chunk(2, dim=-1)
-            scalars = features[0] * (1 + scale[crystal_of, None]) + offset[crystal_of, None]
-            features, _ = layer([scalars, *features[1:]], species, basis, harmonics, layout, calibrate)
-            features = [self.norm(features[0]), *(_bounded(part) for part in features[1:])]
-        h, turned, strains = (part[layout.inverse].view(batch, count, *part.shape[1:]) for part in features)
-        h = h.squeeze(2)  # [B, N, C]
-
-        pulls = self.score_head(turned).squeeze(-1)  # [B, N, 3] along Cartesian axes
-        length = torch.linalg.det(lattice).abs().pow(1 / 3)[:, None, None]
-        score = torch.linalg.solve(lattice, pulls, left=False) * length  # displacements in fractional coordinates
-        score = score - score.mean(1, keepdim=True)
-        strain = self.strain_head(strains).squeeze(-1).mean(1) @ self.strain_components  # [B, 6]
-        pooled = torch.cat([h.mean(1), cell + shifts[-1], components], dim=-1)
-        velocity = self.lattice_out(functional.silu(self.lattice_in(pooled))) + self.strain_gain * strain
-        return score, velocity, self.species_head(h)
+            pulls = self.score_head(turned).squeeze(-1)  # [B, N, 3] along Cartesian axes
+            length = torch.linalg.det(lattice).abs().pow(1 / 3)[:, None, None]
+            score = torch.linalg.solve(lattice, pulls, left=False) * length  # displacements in fractional coordinates
+            score = score - score.mean(1, keepdim=True)
+            strain = self.strain_head(strains).squeeze(-1).mean(1) @ self.strain_components  # [B, 6]
+            pooled = torch.cat([h.mean(1), cell + shifts[-1], components], dim=-1)
+            velocity = self.lattice_out(functional.silu(self.lattice_in(pooled))) + self.strain_gain * strain
+            return score, velocity, self.species_head(h)
 
     @torch.no_grad()
     def _calibrate(self, species: int) -> None:
@@ -148,7 +138,7 @@ class EquivariantCrystalNetwork(nn.Module):
         tokens = torch.randint(species + 1, (batch, count), generator=generator)
         frac = torch.rand(batch, count, 3, generator=generator)
         components = torch.randn(batch, 6, generator=generator)
-        self._evaluate(tokens, frac, components, lattice, torch.rand(batch, generator=generator), None, calibrate=True)
+        self(tokens, frac, components, lattice, torch.rand(batch, generator=generator), calibrate=True)
 
 
 def near_images(frac: Tensor, lattice: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:

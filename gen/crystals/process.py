@@ -150,12 +150,15 @@ class CrystalProcess(ABC):
             flip=torch.randint(0, 2, (batch,), generator=generator) * 2.0 - 1.0,
         )
 
-    def losses(self, network: ScoreNetwork, clean: CleanCrystals, draws: Draws) -> ChannelLosses:
-        """Noise a batch, evaluate the network, compare."""
+    def noised_and_targets(self, clean: CleanCrystals, draws: Draws) -> tuple[Geometry, Geometry]:
+        """The geometry of a batch as training draws it, and what the heads should say of it."""
         whole = Geometry(draws.flip[:, None, None] * clean.frac, clean.components)
         noise = Geometry(draws.shake, draws.strain)
-        noisy = self.noised(whole, draws.t_geometry, noise)
-        target = self.targets(whole, draws.t_geometry, noise)
+        return self.noised(whole, draws.t_geometry, noise), self.targets(whole, draws.t_geometry, noise)
+
+    def losses(self, network: ScoreNetwork, clean: CleanCrystals, draws: Draws) -> ChannelLosses:
+        """Noise a batch, evaluate the network, compare."""
+        noisy, target = self.noised_and_targets(clean, draws)
         tokens = absorbing.masked(clean.tokens, draws.t_species, draws.hide, self.mask)
         heads, logits = self.evaluate(network, tokens, noisy, draws.t_geometry)
         return ChannelLosses(

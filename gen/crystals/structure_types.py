@@ -169,9 +169,9 @@ def write_types(folder: str | Path, dataset: CrystalDataset, base: str | Path | 
         base: another checkpoint folder, whose types are kept beside them.
     """
     path = Path(folder) / FILE
-    old = read_types(base) if base is not None else None
     if _data_of(path) == dataset.sha256:
         return path
+    old = read_types(base) if base is not None else None
     cells = (
         (lattice.double().numpy(), frac.double().numpy(), numbers.numpy())
         for group in dataset.train.values()

@@ -38,13 +38,12 @@ class Fingerprints:
     features: tuple[str, ...]  # what each column is
     table: np.ndarray  # [blocks, features] float32, zero mean and unit spread over the library, clipped
     sizes: np.ndarray  # [blocks] float32, Å: mean distance of connection points from their middle
+    pormake: str  # version of the library
 
     @functools.cached_property
     def rows(self) -> dict[str, int]:
         """Row of each block."""
         return {name: row for row, name in enumerate(self.names)}
-
-    pormake: str  # version of the library
 
 
 @functools.cache
