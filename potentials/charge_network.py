@@ -11,7 +11,7 @@ charge equilibration (Rappé, Goddard, J. Phys. Chem. 95, 3358 (1991)); m_i coun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated
 
@@ -93,11 +93,12 @@ class ChargeNetwork(nn.Module):
         """Charges [N], e; each system's sum over `multiplicity` vanishes up to rounding.
 
         Args:
-            graph: distinct atoms with all neighbours within the cutoff.
+            graph: distinct atoms with all neighbours within the cutoff; farther ones are left out.
             known: 1 where the learned correction of the element may be used, 0 where the atom is to be treated as of an
                 element never seen [N]; everywhere 1 by default.
             calibrate: set the layers' constant scales on this batch; once, before training.
         """
+        graph = edges_within(graph, self.config.cutoff)
         n_atoms = len(graph.numbers)
         layout = edge_layout(graph.centre, graph.neighbour, n_atoms)
         vectors = layout.spread(graph.vectors, graph.vectors.new_tensor([0.0, 0.0, 2 * self.config.cutoff]))
@@ -122,22 +123,44 @@ class ChargeNetwork(nn.Module):
 
 
 class ChargeEnsemble(nn.Module):
-    """The mean charges of several networks of one shape, trained apart; as neutral as each of them.
+    """The mean charges of several networks trained apart, of one shape or of several; as neutral as each of them.
 
     Args:
-        members: networks that take the same graphs.
+        members: networks that are told the same of every atom (`prior_features`).
     """
 
     def __init__(self, members: Sequence[ChargeNetwork]) -> None:
         super().__init__()
-        self.config = members[0].config
-        if any(member.config != self.config for member in members):
-            raise ValueError("the members of an ensemble are not of one shape")
+        told = {member.config.prior_features for member in members}
+        if len(told) != 1:
+            raise ValueError(f"the members of an ensemble take {sorted(told)} prior features: one number for all")
         self.members = nn.ModuleList(members)
+
+    @property
+    def cutoff(self) -> float:
+        """Å, how far the member that sees farthest sees."""
+        return max(shape.cutoff for shape in self.shapes)
+
+    @property
+    def shapes(self) -> list[ChargeNetworkConfig]:
+        """The shape of every member, in order."""
+        return [member.config for member in self.members if isinstance(member, ChargeNetwork)]
 
     def forward(self, graph: ChargeGraph) -> Tensor:
         """Charges [N], e."""
-        return torch.stack([member(graph) for member in self.members]).mean(dim=0)
+        return self.member_charges(graph).mean(dim=0)
+
+    def member_charges(self, graph: ChargeGraph) -> Tensor:
+        """What each member says [members, N], e."""
+        return torch.stack([member(graph) for member in self.members])
+
+
+def edges_within(graph: ChargeGraph, cutoff: float) -> ChargeGraph:
+    """The graph without edges of `cutoff` (Å) or more, which contribute nothing to a network of that cutoff."""
+    kept = torch.linalg.vector_norm(graph.vectors, dim=1) < cutoff
+    if bool(kept.all()):
+        return graph
+    return replace(graph, centre=graph.centre[kept], neighbour=graph.neighbour[kept], vectors=graph.vectors[kept])
 
 
 def neutralised(charges: Tensor, softness: Tensor, graph: ChargeGraph) -> Tensor:

@@ -10,7 +10,6 @@ what is kept.
 """
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,15 +18,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from potentials.charge_network import ChargeEnsemble, ChargeGraph, ChargeNetwork, ChargeNetworkConfig, join_graphs
+from potentials.charge_network import (
+    N_ELEMENTS,
+    ChargeEnsemble,
+    ChargeGraph,
+    ChargeNetwork,
+    ChargeNetworkConfig,
+    join_graphs,
+)
+from potentials.charge_training_state import load_state, save_state
 from potentials.config import Config
 from potentials.errors import InputError
-from potentials.files import write_atomic
 from potentials.guest_poses import GuestPoses, energy_changes, log_henry_change
 from potentials.learning_curve import write_metrics
 from potentials.network import Interaction
@@ -37,7 +41,6 @@ NotNegative = Annotated[float, pydantic.Field(ge=0)]
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 STATE, METRICS = "state.safetensors", "metrics.csv"
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class ChargeTrainConfig(Config):
@@ -53,6 +56,8 @@ class ChargeTrainConfig(Config):
     ema: Share = 0.999
     huber_delta: Positive = 0.02  # e; errors beyond it count linearly
     hide_elements: Share = 0.1  # chance that a system's elements are treated as never seen, to learn by kinship
+    # frameworks; an element that n of them hold is treated so in a system with chance hide_rare / (hide_rare + n)
+    hide_rare: NotNegative = 0.0
     noise: Annotated[float, pydantic.Field(ge=0, le=0.2)] = 0.01  # Å, random error of every bond vector in training
     henry_weight: NotNegative = 0.0  # e; of the penalty of ln(K / K_ref), for systems with poses
     henry_delta: Positive = 0.4  # of ln(K / K_ref); errors beyond it count linearly
@@ -134,7 +139,7 @@ def train_charge_network(
     progress: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "best": None, "best_epoch": None, "history": []}
     state = out / STATE
     if resume and state.is_file():
-        progress = _load_state(state, model, optimizer, average, best, identity)
+        progress = load_state(state, model, optimizer, average, best, identity)
         print(f"resuming {out} after {progress['epoch']} epochs", flush=True)
     elif start is None:
         with torch.no_grad():
@@ -164,7 +169,7 @@ def train_charge_network(
             row |= {"validation_log_henry": errors.log_henry, "validation_within_1.5": errors.within}
         progress["history"] = [*progress["history"], row]
         progress["epoch"] += 1
-        _save_state(state, model, optimizer, average, best, progress, identity)
+        save_state(state, model, optimizer, average, best, progress, identity)
         write_metrics(out / METRICS, progress["history"])
         print(
             f"epoch {row['epoch']}: loss {loss:.5f}, validation MAE {errors.mean_absolute:.5f} e, "
@@ -257,6 +262,7 @@ def _epoch(
 ) -> float:
     """One pass over the training systems; returns the mean loss."""
     model.train()
+    rarity = rarity_of_elements(training, config.hide_rare)
     noise = torch.Generator().manual_seed((seed * 7_919 + progress["epoch"] * 104_729 + 17) % 2**63)
     chosen_batches = batches_of(training, config.atoms, seed, progress["epoch"])
     summed, done = 0.0, 0
@@ -269,8 +275,7 @@ def _epoch(
         graph = join_graphs([training[i].graph for i in chosen])
         target = torch.cat([training[i].target for i in chosen])
         graph = replace(graph, vectors=graph.vectors + config.noise * torch.randn(graph.vectors.shape, generator=noise))
-        hidden = torch.rand(graph.n_systems, generator=noise) < config.hide_elements
-        charges = model(graph, known=(~hidden).float()[graph.system])
+        charges = model(graph, known=_known_elements(config, graph, rarity, noise))
         error = charges - target
         loss = (graph.multiplicity * huber(error, config.huber_delta)).sum() / graph.multiplicity.sum()
         if config.henry_weight or config.pose_weight:
@@ -290,6 +295,25 @@ def _epoch(
                 average[name].lerp_(parameter, 1 - decay)
         summed, done = summed + loss.item(), done + 1
     return summed / done
+
+
+def rarity_of_elements(training: Sequence[LabelledGraph], hide_rare: float) -> Tensor:
+    """The chance, by atomic number [119], that an element is hidden because few systems hold it."""
+    held = torch.zeros(N_ELEMENTS)
+    for system in training:
+        held[system.graph.numbers.unique()] += 1
+    return hide_rare / (hide_rare + held).clamp(min=1.0)
+
+
+def _known_elements(
+    config: ChargeTrainConfig, graph: ChargeGraph, rarity: Tensor, generator: torch.Generator
+) -> Tensor:
+    """1 for atoms whose element the network may recognise in this step, 0 for the others [N]."""
+    hidden = (torch.rand(graph.n_systems, generator=generator) < config.hide_elements)[graph.system]
+    if config.hide_rare:
+        rare = torch.rand(graph.n_systems, N_ELEMENTS, generator=generator) < rarity
+        hidden = hidden | rare[graph.system, graph.numbers]
+    return (~hidden).float()
 
 
 def pore_penalty(config: ChargeTrainConfig, systems: Sequence[LabelledGraph], error: Tensor) -> Tensor:
@@ -340,59 +364,3 @@ def _with_weights(model: ChargeNetwork, network: ChargeNetworkConfig, weights: M
     copy = ChargeNetwork(network)
     copy.load_state_dict({**model.state_dict(), **weights})
     return copy.eval().requires_grad_(False)
-
-
-def _save_state(
-    path: Path,
-    model: ChargeNetwork,
-    optimizer: torch.optim.Optimizer,
-    average: Mapping[str, Tensor],
-    best: Mapping[str, Tensor],
-    progress: Mapping[str, Any],
-    identity: Mapping[str, Any],
-) -> None:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    for name, parameter in model.named_parameters():
-        for moment in _MOMENTS:
-            if moment in optimizer.state[parameter]:
-                tensors[f"adam.{moment}.{name}"] = optimizer.state[parameter][moment]
-    header = {"progress": json.dumps(progress), "identity": json.dumps(dict(identity), sort_keys=True)}
-    tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    write_atomic(path, safetensors.torch.save(tensors, metadata=header))
-
-
-def _load_state(
-    path: Path,
-    model: ChargeNetwork,
-    optimizer: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    best: dict[str, Tensor],
-    identity: Mapping[str, Any],
-) -> dict[str, Any]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        progress, theirs = json.loads(header["progress"]), json.loads(header["identity"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no readable training state ({error}): start over (--fresh)") from None
-    different = sorted(key for key in {*theirs, *identity} if theirs.get(key) != identity.get(key))
-    if different:
-        raise InputError(
-            f"{path} is the state of another training ({', '.join(different)} differ): "
-            "choose another out folder, or start over (--fresh)"
-        )
-    parameters = dict(model.named_parameters())
-    model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
-    for name, value in tensors.items():
-        group, _, rest = name.partition(".")
-        if group == "average":
-            average[rest] = value
-        elif group == "best":
-            best[rest] = value
-        elif group == "adam":
-            moment, _, parameter = rest.partition(".")
-            optimizer.state[parameters[parameter]][moment] = value
-    return dict(progress)

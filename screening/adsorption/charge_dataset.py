@@ -37,6 +37,7 @@ Split = Literal["training", "validation", "test", "henry"]
 FOLDS = 8
 PRIOR_FEATURES = 4 + len(LEVELS) + 1
 SYMMETRY_TOLERANCE = 0.01  # Å
+PREPARED_CUTOFF = 5.0  # Å, at least: what frameworks are prepared for serves every network that sees no farther
 
 
 @dataclass(frozen=True)

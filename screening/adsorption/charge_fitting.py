@@ -3,13 +3,15 @@
 import csv
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import pydantic
 import torch
+from pymatgen.core import Element
 
 from potentials.charge_network import ChargeEnsemble, ChargeNetwork, ChargeNetworkConfig
 from potentials.charge_training import (
@@ -25,6 +27,7 @@ from potentials.errors import InputError
 from potentials.files import data_root, sha256_file, sha256_json
 from potentials.guest_poses import GuestPoses
 from screening.adsorption.charge_dataset import (
+    PREPARED_CUTOFF,
     PRIOR_FEATURES,
     PreparedFramework,
     Split,
@@ -54,9 +57,11 @@ class ChargeDataConfig(Config):
     ] = ()  # frameworks that hold one of these are never trained on: how well it does then
     cache: Path = Path("runs/charges/cache")  # prepared frameworks, kept for the next run
     poses: PoseConfig | None = None  # of a guest in the pores, for train.henry_weight and train.pose_weight
-    # train on the validation part too, for a last fit once every setting is chosen; the validation figures of such a
-    # training are of frameworks it saw, so it needs train.keep: last and a shrinkage
-    refit: bool = False
+    # true: train on the validation part too, for a last fit once every setting is chosen. everything: on the test part
+    # and on frameworks with hidden elements as well, for a model to be used: its errors are those of a model fitted
+    # alike without them. The validation figures of such trainings are of frameworks they saw, so they need
+    # train.keep: last and a shrinkage
+    refit: bool | Literal["everything"] = False
 
 
 class ChargeFitConfig(Config):
@@ -98,15 +103,17 @@ def train_charges(
         raise InputError("train.henry_weight and train.pose_weight need poses of a guest: set data.poses, {} will do")
     archive = located(config.data.frameworks)
     sha256 = sha256_file(archive)
-    parts = split_frameworks(config.data, config.network.cutoff, sha256)
-    training, validation = parts["training"], parts["validation"]
-    if config.data.refit:
-        training = training + validation
+    # prepared for one cutoff, whichever network of up to that it is for: that takes minutes
+    parts = split_frameworks(config.data, max(config.network.cutoff, PREPARED_CUTOFF), sha256)
+    fitted_to = parts_fitted_to(config.data.refit)
+    training, validation = [f for part in fitted_to for f in parts[part]], parts["validation"]
+    # in use the table may know the validation part too, whether the network was fitted to it or only chosen on it
+    tabulated = training if config.data.refit else training + validation
     table = fit_table((f.keys, f.charges) for f in training)
     poses: dict[str, GuestPoses | None] = {}
     if config.data.poses is not None:
-        known = poses_of(parts["training"] + validation, archive, sha256, config.data.poses, config.data.cache)
-        poses = {f.name: own for f, own in zip(parts["training"] + validation, known, strict=True)}
+        known = poses_of(tabulated, archive, sha256, config.data.poses, config.data.cache)
+        poses = {f.name: own for f, own in zip(tabulated, known, strict=True)}
     labelled = labelled_graphs(training, cross_fitted_estimates(training), poses)
     held_out = labelled_graphs(validation, estimates_from(table, validation), poses)
     base = _mean_absolute([(g.graph.base - g.target, g.graph.multiplicity) for g in held_out])
@@ -115,8 +122,8 @@ def train_charges(
         f"alone {base:.4f} e",
         flush=True,
     )
-    joined = [_member(folder, config, sha256) for folder in config.members]
-    start = _member(config.start, config, sha256) if config.start else None
+    joined = [_member(folder, fitted_to, config, sha256) for folder in config.members]
+    start = _start(config.start, config.network, sha256) if config.start else None
     cacheless = config.data.model_copy(update={"cache": Path()})
     neutral = config.model_copy(update={"out": Path(), "data": cacheless, "start": None})
     fingerprint = sha256_json(neutral.model_dump(mode="json", exclude={"members"}))[:16]  # of one training
@@ -140,15 +147,16 @@ def train_charges(
     alone = charge_errors(model, held_out)
     networks = [model, *(cast(ChargeNetwork, one) for old in joined for one in old.network.members)]
     errors = charge_errors(ChargeEnsemble(networks), held_out)
-    # in use the table may know the validation part too, whether the network was fitted to it or only chosen on it
-    shipped = fit_table((f.keys, f.charges) for f in parts["training"] + validation)
+    shipped = fit_table((f.keys, f.charges) for f in tabulated)
     facts: dict[str, Any] = {
         "data": config.data.frameworks.name,
         "data_sha256": sha256,
         "frameworks": {"training": len(training), "validation": 0 if config.data.refit else len(validation)},
         "frameworks_with_poses": sum(own is not None for own in poses.values()),
-        "hidden_elements": list(config.data.hidden_elements),
+        "fitted_to": list(fitted_to),
+        "hidden_elements": [] if "hidden" in fitted_to else list(config.data.hidden_elements),
         "elements": sorted({int(z) for f in training for z in f.numbers}),
+        "frameworks_by_element": frameworks_by_element(tabulated),
         "config_hash": fingerprint,
         "train": config.train.model_dump(mode="json"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -174,14 +182,40 @@ def train_charges(
     return save_model(config.out, networks, shipped, facts)
 
 
-def _member(folder: Path, config: ChargeFitConfig, sha256: str) -> ChargeModel:
-    """A model to average with, if it was kept from the same frameworks and takes the same graphs."""
+def parts_fitted_to(refit: bool | Literal["everything"]) -> tuple[str, ...]:
+    """The parts of the split that weights are fitted to; formulas with published Henry coefficients are in none."""
+    if refit == "everything":
+        return ("training", "validation", "test", "hidden")
+    return ("training", "validation") if refit else ("training",)
+
+
+def frameworks_by_element(frameworks: Sequence[PreparedFramework]) -> dict[str, int]:
+    """How many frameworks hold each element, by symbol."""
+    held = Counter(int(z) for framework in frameworks for z in np.unique(framework.numbers))
+    return {Element.from_Z(z).symbol: count for z, count in sorted(held.items())}
+
+
+def _start(folder: Path, network: ChargeNetworkConfig, sha256: str) -> ChargeModel:
+    """A model whose newest network has the shape asked for and was fitted to part of the same data."""
     model = load_model(folder)
     facts = model.description["training"]
     for name, theirs, ours in (
         ("data", facts["data_sha256"], sha256),
-        ("hidden elements", list(facts["hidden_elements"]), list(config.data.hidden_elements)),
-        ("network", model.network.config, config.network),
+        ("shape", model.network.shapes[0], network),
+    ):
+        if theirs != ours:
+            raise InputError(f"{folder} has another {name} than this training: start from another model, or from none")
+    return model
+
+
+def _member(folder: Path, fitted_to: Sequence[str], config: ChargeFitConfig, sha256: str) -> ChargeModel:
+    """A model to average with, if it was kept from the same frameworks; its networks may have another shape."""
+    model = load_model(folder)
+    facts = model.description["training"]
+    hidden = [] if "hidden" in fitted_to else list(config.data.hidden_elements)
+    for name, theirs, ours in (
+        ("data", facts["data_sha256"], sha256),
+        ("hidden elements", list(facts["hidden_elements"]), hidden),
     ):
         if theirs != ours:
             raise InputError(f"{folder} was trained with another {name}: members of a model share it; leave it out")

@@ -23,7 +23,7 @@ from potentials.charge_network import ChargeEnsemble, ChargeNetwork, ChargeNetwo
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
-from screening.adsorption.charge_dataset import full_graph
+from screening.adsorption.charge_dataset import PRIOR_FEATURES, full_graph
 from screening.adsorption.environment_charges import (
     ChargeTable,
     environment_keys,
@@ -33,7 +33,8 @@ from screening.adsorption.environment_charges import (
 )
 from screening.bonds import bond_graph
 
-FORMAT_VERSION = 2  # 1 held one network, its tensors without the member's place before their names
+# 1 held one network, its tensors without the member's place before their names; 2 several of one shape; 3 of any shapes
+FORMAT_VERSION = 3
 MOST_MEMBERS = 16
 WEIGHTS, TABLE, DESCRIPTION = "model.safetensors", "environments.safetensors", "model.json"
 
@@ -53,6 +54,16 @@ class ChargeModel:
     table: ChargeTable
     elements: frozenset[str]  # trained on
     description: Mapping[str, Any]
+
+    @property
+    def frameworks_by_element(self) -> Mapping[str, int]:
+        """How many frameworks of the training data hold each element; empty in models from before it was counted."""
+        return dict(self.description["training"].get("frameworks_by_element", {}))
+
+    @property
+    def mark(self) -> str:
+        """Eight digits that tell these weights from others."""
+        return str(self.description["weights_sha256"])[:8]
 
 
 def learned_charges(
@@ -77,11 +88,22 @@ def learned_charges(
 
 def charges_of(structure: Structure, elements: Sequence[str], model: ChargeModel) -> tuple[np.ndarray, float]:
     """`learned_charges` without the check of elements: one never seen is treated like its kin."""
+    members, unseen = _evaluated(structure, elements, model)
+    charges = members.mean(axis=0)
+    return charges - charges.mean(), unseen
+
+
+def member_charges(structure: Structure, elements: Sequence[str], model: ChargeModel) -> np.ndarray:
+    """What each network of the model says [members, n_atoms], e, each row summing to zero."""
+    members, _ = _evaluated(structure, elements, model)
+    return np.asarray(members - members.mean(axis=1, keepdims=True))
+
+
+def _evaluated(structure: Structure, elements: Sequence[str], model: ChargeModel) -> tuple[np.ndarray, float]:
     estimate = estimate_from_keys(environment_keys(elements, bond_graph(structure).pairs), model.table)
     with torch.no_grad():
-        graph = full_graph(structure, model.network.config.cutoff, estimate)
-        charges = model.network(graph).double().numpy()
-    return charges - charges.mean(), estimate.unseen
+        graph = full_graph(structure, model.network.cutoff, estimate)
+        return model.network.member_charges(graph).double().numpy(), estimate.unseen
 
 
 def unseen_elements(elements: Sequence[str], model: ChargeModel | None = None) -> list[str]:
@@ -105,7 +127,7 @@ def save_model(
         "table_sha256": sha256_file(folder / TABLE),
         "elements": [Element.from_Z(z).symbol for z in training["elements"]],
         "members": len(networks),
-        "network": ensemble.config.model_dump(mode="json"),
+        "networks": [shape.model_dump(mode="json") for shape in ensemble.shapes],
         "training": {key: value for key, value in training.items() if key != "elements"},
     }
     write_atomic(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
@@ -128,16 +150,21 @@ def load_model(folder: Path) -> ChargeModel:
     if not isinstance(description, dict) or description.get("kind") != "charge-network":
         raise InputError(f"{path} describes no charge network: give the folder that `sorbus train charges` wrote")
     version, members = description.get("format_version"), description.get("members", 1)
-    if version not in (1, FORMAT_VERSION):
-        raise InputError(f"{path} has format version {version}: this reads 1 and {FORMAT_VERSION}")
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise InputError(f"{path} has format version {version}: this reads 1 to {FORMAT_VERSION}")
     if not isinstance(members, int) or not 1 <= members <= MOST_MEMBERS:
         raise InputError(f"{path} speaks of {members!r} networks: a model holds 1 to {MOST_MEMBERS}, copy it again")
     for name, key in ((WEIGHTS, "weights_sha256"), (TABLE, "table_sha256")):
         file = folder / name
         if not file.is_file() or sha256_file(file) != description.get(key):
             raise InputError(f"{file} is missing or not the file {path} speaks of: copy all files of the model again")
-    shape = parse_config(ChargeNetworkConfig, description.get("network"), str(path))
-    network = ChargeEnsemble([ChargeNetwork(shape) for _ in range(members)])
+    written = [description.get("network")] * members if version < 3 else description.get("networks")
+    if not isinstance(written, list) or len(written) != members:
+        raise InputError(f"{path} does not give the shapes of its {members} networks: copy the model again")
+    shapes = [parse_config(ChargeNetworkConfig, shape, str(path)) for shape in written]
+    if any(shape.prior_features != PRIOR_FEATURES for shape in shapes):
+        raise InputError(f"{path} holds a network of another number of prior features than {PRIOR_FEATURES}")
+    network = ChargeEnsemble([ChargeNetwork(shape) for shape in shapes])
     try:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
         (network.members[0] if version == 1 else network).load_state_dict(tensors)

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from potentials.charge_network import (
+    ChargeEnsemble,
     ChargeGraph,
     ChargeNetwork,
     ChargeNetworkConfig,
+    edges_within,
     element_descriptors,
     join_graphs,
     neutralised,
@@ -22,6 +24,7 @@ from potentials.charge_training import (
     charge_errors,
     huber,
     learning_rate,
+    rarity_of_elements,
     shrink_corrections,
     train_charge_network,
 )
@@ -154,6 +157,26 @@ def test_only_scalars_may_be_sent():
         parse_config(ChargeNetworkConfig, {"carried": [8, 4]}, "test")
 
 
+def test_members_of_several_shapes_average_and_see_as_far_as_they_did_alone():
+    near = SHAPE.model_copy(update={"cutoff": 3.0, "channels": 4, "carried": (4,), "layers": 3})
+    torch.manual_seed(1)
+    members = [network(), ChargeNetwork(near).eval()]
+    ensemble = ChargeEnsemble(members)
+    assert ensemble.cutoff == 4.0
+    graph = crystal(5)
+    short = edges_within(graph, 3.0)
+    assert 0 < len(short.centre) < len(graph.centre)
+    assert edges_within(short, 3.0) is short
+    with torch.no_grad():
+        each = ensemble.member_charges(graph)
+        assert each[0] == pytest.approx(members[0](graph).numpy(), abs=1e-7)
+        assert each[1] == pytest.approx(members[1](short).numpy(), abs=1e-7)
+        assert ensemble(graph) == pytest.approx(each.mean(dim=0).numpy(), abs=1e-7)
+    other = ChargeNetwork(SHAPE.model_copy(update={"prior_features": 3}))
+    with pytest.raises(ValueError, match="prior features"):
+        ChargeEnsemble([members[0], other])
+
+
 def labelled(count: int) -> list[LabelledGraph]:
     """Charges that depend on element and number of near neighbours, neutral."""
     found = []
@@ -204,6 +227,22 @@ def test_batches_hold_every_system_once_in_an_order_of_the_seed():
     assert sorted(order) == list(range(7))
     assert order == [i for batch in batches_of(systems, 12, seed=1, epoch=4) for i in batch]
     assert order != [i for batch in batches_of(systems, 12, seed=1, epoch=5) for i in batch]
+
+
+def test_rare_elements_are_hidden_more_often(tmp_path):
+    systems = labelled(8)
+    held = sum((system.graph.numbers == 30).any().item() for system in systems)
+    chance = rarity_of_elements(systems, 3.0)
+    assert chance[30] == pytest.approx(3.0 / (3.0 + held))
+    assert chance[92] == 1.0  # in none of them
+    assert not rarity_of_elements(systems, 0.0).any()
+    weights = {}
+    for hide_rare in (0.0, 1e9):
+        config = ChargeTrainConfig(epochs=2, atoms=6, warmup_steps=1, ema=0.0, noise=0.0, hide_rare=hide_rare)
+        out = tmp_path / f"{hide_rare:g}"
+        weights[hide_rare], _ = train_charge_network(config, SHAPE, systems[:6], systems[6:], out, identity={}, seed=0)
+    assert weights[0.0].element.abs().max() > 1e-3
+    assert weights[1e9].element.abs().max() < 1e-6  # no element was ever recognised: nothing was learned of it
 
 
 def test_loss_and_schedule():

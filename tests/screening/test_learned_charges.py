@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from pymatgen.core import Lattice, Structure
 
+from benchmarks import learned_charges as benchmark
 from benchmarks.adsorption_structures import mfi, mg_mof_74
 from potentials.charge_network import ChargeNetwork, ChargeNetworkConfig
 from potentials.config import load_config
@@ -70,13 +71,13 @@ def test_symmetry_reduced_graph_gives_the_charges_of_all_atoms():
     mof = mg_mof_74()
     model = shipped_model()
     framework = read_charged_cif("x", cif_with_charges(mof))
-    prepared = prepare_framework(framework, model.network.config.cutoff)
+    prepared = prepare_framework(framework, model.network.cutoff)
     assert len(prepared.first) == 9  # of 54: the asymmetric unit
     assert prepared.multiplicity.sum() == 54
     estimate = estimate_from_keys(prepared.keys, model.table)
     with torch.no_grad():
         distinct = model.network(prepared.graph(estimate))
-        whole = model.network(full_graph(framework.structure, model.network.config.cutoff, estimate))
+        whole = model.network(full_graph(framework.structure, model.network.cutoff, estimate))
     assert distinct == pytest.approx(whole[prepared.first].numpy(), abs=2e-4)
 
 
@@ -251,9 +252,52 @@ def test_train_charges_end_to_end(tmp_path, monkeypatch):
         if "readout" not in name:  # its last layer is scaled by a factor chosen on the validation part
             assert went_on.state_dict()[name] == pytest.approx(value.numpy(), abs=1e-5)
 
-    wider = config.model_copy(update={"network": config.network.model_copy(update={"channels": 8})})
-    with pytest.raises(InputError, match="another network"):
-        train_charges(wider.model_copy(update={"out": tmp_path / "wider", "members": (folder,)}))
+    wider = config.model_copy(
+        update={"network": config.network.model_copy(update={"channels": 8}), "out": tmp_path / "wider"}
+    )
+    with pytest.raises(InputError, match="another shape"):
+        train_charges(wider.model_copy(update={"start": folder}))
+    several = load_model(train_charges(wider.model_copy(update={"members": (folder,)})))
+    assert [shape.channels for shape in several.network.shapes] == [8, 4]
+    assert learned_charges(oxide, symbols(oxide), several)[0].sum() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_model_to_be_used_may_be_fitted_to_every_part(tmp_path, monkeypatch):
+    archive(tmp_path)
+    import screening.adsorption.charge_fitting as fitting
+
+    formulas = {f.name: f.formula for f in prepare_archive(tmp_path / "all.tar.xz", 5.0, tmp_path / "cache", "0" * 64)}
+    parts = ("validation", "test", "training", "henry")
+    names = sorted(set(formulas.values()))
+    monkeypatch.setattr(fitting, "split_of", lambda formula, *_: parts[names.index(formula) % 4])
+    shape = {"cutoff": 4.0, "channels": 4, "carried": [4], "radial_hidden": 4, "prior_features": PRIOR_FEATURES}
+    config = ChargeFitConfig(
+        out=tmp_path / "model",
+        data={
+            "frameworks": tmp_path / "all.tar.xz",
+            "keep_out": [],
+            "cache": tmp_path / "cache",
+            "refit": "everything",
+            "hidden_elements": ["Zn"],
+        },
+        network=shape,
+        train={"epochs": 1, "atoms": 4, "warmup_steps": 2, "keep": "last"},
+        shrinkage=0.95,
+    )
+    model = load_model(train_charges(config))
+    facts = model.description["training"]
+    assert facts["fitted_to"] == ["training", "validation", "test", "hidden"]
+    assert facts["hidden_elements"] == []
+    used = [f for f in formulas.values() if parts[names.index(f) % 4] != "henry"]
+    assert facts["frameworks"] == {"training": len(used), "validation": 0}
+    assert model.frameworks_by_element["O"] == len(used)
+    assert model.frameworks_by_element["Zn"] == sum("Zn" in f for f in used)
+    with pytest.raises(InputError, match="fitted to the test part too"):
+        benchmark.errors(tmp_path / "model")
+    apart = config.model_copy(update={"out": tmp_path / "apart", "members": (tmp_path / "model",)})
+    apart = apart.model_copy(update={"data": config.data.model_copy(update={"refit": True})})
+    with pytest.raises(InputError, match="another hidden elements"):
+        train_charges(apart)
 
 
 def test_poses_are_kept_and_trained_on(tmp_path, monkeypatch):
@@ -306,7 +350,7 @@ def test_poses_are_kept_and_trained_on(tmp_path, monkeypatch):
 def test_shipped_configuration_is_valid_and_files_are_small():
     config = load_config(ChargeFitConfig, "configs/train/charges.yaml")
     assert config.network.prior_features == PRIOR_FEATURES
-    assert config.network == load_model(shipped_folder()).network.config
+    assert config.network in load_model(shipped_folder()).network.shapes
     assert sum(path.stat().st_size for path in shipped_folder().iterdir()) < 5e6
 
 
@@ -320,14 +364,15 @@ def test_a_model_of_one_network_in_the_first_format_loads(tmp_path):
     safetensors.torch.save_file(bare, folder / "model.safetensors")
     description = json.loads((folder / "model.json").read_text())
     del description["members"]
+    description["network"] = description.pop("networks")[0]
     description |= {"format_version": 1, "weights_sha256": sha256_file(folder / "model.safetensors")}
     (folder / "model.json").write_text(json.dumps(description))
     model = load_model(folder)
     assert len(model.network.members) == 1
     for name, value in first.state_dict().items():
         assert torch.equal(model.network.members[0].state_dict()[name], value)
-    (folder / "model.json").write_text(json.dumps(description | {"format_version": 3}))
-    with pytest.raises(InputError, match="format version 3"):
+    (folder / "model.json").write_text(json.dumps(description | {"format_version": 4}))
+    with pytest.raises(InputError, match="format version 4"):
         load_model(folder)
 
 
