@@ -1,4 +1,4 @@
-"""`sorbus export`: take candidates out of a run, or a trained potential out of Sorbus, for other programs."""
+"""`sorbus export`: candidates out of a run, a trained potential out of Sorbus, or the plugin that runs it in LAMMPS."""
 
 import argparse
 
@@ -10,20 +10,23 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verb_parser(
         verbs,
         "export",
-        "Export a run as CSV, extended XYZ, JSON (OPTIMADE field names) or CIFs; or a potential as a program.",
+        "Export a run as CSV, extended XYZ, JSON (OPTIMADE field names) or CIFs; a potential as a program; "
+        "or LAMMPS's pair style for such programs.",
         [
             "sorbus export runs/co2_flue_gas candidates.extxyz",
             "sorbus export runs/co2_flue_gas all.csv --all",
             "sorbus export runs/co2_flue_gas cifs/",
             "sorbus export potential runs/potential exported/",
+            "sorbus export pair-style envs/lammps sorbusplugin.so",
         ],
     )
     parser.add_argument(
         "what",
         nargs="+",
-        metavar="[potential] FOLDER TARGET",
+        metavar="[potential|pair-style] FOLDER TARGET",
         help="a run folder and a file ending in .csv, .json, .extxyz or a folder for CIFs; "
-        "or the word potential, a checkpoint folder, and the folder to write",
+        "or the word potential, a checkpoint folder, and the folder to write; "
+        "or the word pair-style, the environment, prefix or source tree of a LAMMPS, and the .so file to write",
     )
     parser.add_argument("--all", action="store_true", help="also candidates that left the funnel")
     parser.add_argument("--precision", choices=["float32", "float64"], help="of an exported potential")
@@ -39,10 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
     match arguments.what:
         case ["potential", checkpoint, target]:
             return _export_potential(arguments, checkpoint, target)
+        case ["pair-style", lammps, target]:
+            return _export_pair_style(lammps, target)
         case [folder, target]:
             return _export_run(arguments, folder, target)
     given = " ".join(arguments.what)
-    raise InputError(f"cannot export {given!r}: write FOLDER TARGET, or potential FOLDER TARGET")
+    raise InputError(f"cannot export {given!r}: write [potential|pair-style] FOLDER TARGET")
 
 
 def _export_run(arguments: argparse.Namespace, folder: str, target: str) -> int:
@@ -65,4 +70,11 @@ def _export_potential(arguments: argparse.Namespace, checkpoint: str, target: st
     )
     names = sorted(path.name for path in folder.iterdir() if path.suffix in (".pt2", ".json"))
     print(f"{', '.join(names)} in {folder}")
+    return 0
+
+
+def _export_pair_style(lammps: str, target: str) -> int:
+    from potentials.lammps_pair import build_pair_style
+
+    print(f"plugin load {build_pair_style(target, lammps)}    # in LAMMPS, then pair_style sorbus")
     return 0
