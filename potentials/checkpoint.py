@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from potentials.config import parse_config
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
+from potentials.kernels import use_kernels
 from potentials.long_range import LongRangeConfig
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
@@ -65,7 +66,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: str | Path, *, precision: str | None = None, device: str = "cpu", skin: float = 0.0
+    path: str | Path,
+    *,
+    precision: str | None = None,
+    device: str = "cpu",
+    skin: float = 0.0,
+    kernels: str = "torch",
 ) -> NetworkPotential:
     """Read a trained potential.
 
@@ -74,6 +80,7 @@ def load_checkpoint(
         precision: `float32` or `float64`; default is the one it was trained in.
         device: where to run, e.g. `cuda`.
         skin: Å, see `NetworkPotential`.
+        kernels: `torch` or `cuequivariance`, see `potentials.kernels`.
 
     Raises:
         InputError: missing, truncated, altered or foreign files, or a format this version does not know.
@@ -103,6 +110,7 @@ def load_checkpoint(
             f"{folder / WEIGHTS} does not hold the network that {folder / DESCRIPTION} describes: "
             "take both files from the same training"
         ) from None
+    use_kernels(model, kernels)
     return NetworkPotential(model.to(device), description["name"], description, skin)
 
 

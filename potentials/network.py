@@ -8,6 +8,7 @@ body orders 3 and 4 as in ACE and MACE (Drautz 2019; Batatia et al. 2022).
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pydantic
@@ -182,6 +183,8 @@ class Interaction(nn.Module):
             widths = [w + count * p for w, p in zip(widths, self.density_counts[-1], strict=True)]
         self.mix_density = nn.ParameterList(_weight(width, channels) for width in widths)
 
+        self.density_kernel: Callable[..., Tensor] = neighbour_density  # `potentials.kernels` puts another in its place
+
         # atoms: what reaches the new features of degree l is the density, its products and triple products
         counts = [1] * len(outgoing)
         self.square = self.cube = None
@@ -235,7 +238,7 @@ class Interaction(nn.Module):
         arrived: list[list[Tensor]] = [[] for _ in self.mix_density]
         for degree, (feature, send) in enumerate(zip(features, self.send, strict=True)):
             coupling = getattr(self, f"coupling_{degree}") if degree > 0 else None  # of scalars it is the identity
-            pairs = neighbour_density(harmonics, feature @ send, radial[degree], layout, coupling)
+            pairs = self.density_kernel(harmonics, feature @ send, radial[degree], layout, coupling)
             for target, part in zip(arrived, split_degrees(pairs, self.density_counts[degree]), strict=True):
                 target.append(part)
         return [torch.cat(parts, dim=2) @ weight for parts, weight in zip(arrived, self.mix_density, strict=True)]

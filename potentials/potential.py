@@ -109,7 +109,8 @@ def load_potential(name_or_path: PotentialChoice | Path, **options: Any) -> Pote
 
     Options go to the potential, e.g. `load_potential("chgnet", version="r2scan")`,
     `load_potential("lj", epsilon=0.0103, sigma=3.4)`; `compile=True` runs a checkpoint through `torch.compile`, which
-    takes minutes at the first call. A configuration may give name and options as one mapping:
+    takes minutes at the first call, and `kernels="cuequivariance"` through fused GPU kernels (`potentials.kernels`).
+    A configuration may give name and options as one mapping:
     `{"name": "external", "python": "envs/mace/bin/python", "model": "mace", "weights": "mace.model"}`.
 
     Raises:
@@ -133,6 +134,8 @@ def load_potential(name_or_path: PotentialChoice | Path, **options: Any) -> Pote
             if options.pop("compile", False):
                 from potentials.export_potential import compiled_potential
 
+                if options.get("kernels", "torch") != "torch":
+                    raise InputError("compile=True and kernels exclude each other: choose one of the two")
                 return compiled_potential(load_checkpoint(path, **options))
             return load_checkpoint(path, **options)
     except TypeError as error:
