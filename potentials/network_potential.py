@@ -107,8 +107,7 @@ class EnergyModel(nn.Module):
         vectors = edge_vectors(batch, neighbours).detach().to(self.dtype).requires_grad_()
         explicit: list[Tensor] = []
         with torch.enable_grad():
-            atomic, features = self.network.energies_and_descriptors(species, centre, neighbour, vectors)
-            atomic = atomic * (self.factors[species] * self.energy_scale)
+            atomic, features = self._scaled(species, centre, neighbour, vectors)
             if self.repulsion is not None:
                 lengths = torch.linalg.vector_norm(vectors, dim=1)
                 atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
@@ -131,6 +130,18 @@ class EnergyModel(nn.Module):
             if virial is not None:
                 result["stress"] = self._stress(batch, virial)
         return result if differentiable else {key: value.detach() for key, value in result.items()}
+
+    def atomic_energies(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
+        """What the network adds to each atom's reference energy, eV [N]; arguments as `AtomicNetwork.forward`."""
+        return self._scaled(species, centre, neighbour, vectors)[0]
+
+    def _scaled(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        atomic, features = self.network.energies_and_descriptors(species, centre, neighbour, vectors)
+        return atomic * (self.factors[species] * self.energy_scale), features
+
+    def virial_pulls(self, batch: Batch, pulls: Tensor) -> Tensor:
+        """From derivatives of anything for the stresses to those for the virials sum_ij r_ij g_ij^T [B, 3, 3]."""
+        return self._stress(batch, pulls.to(self.dtype))  # symmetric and linear, so its own adjoint
 
     @staticmethod
     def _gradients(energy: Tensor, leaves: list[Tensor], differentiable: bool) -> tuple[Tensor, ...]:

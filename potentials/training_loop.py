@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from potentials.atom_graph import AtomGraph, collate
 from potentials.augmentation import random_orthogonal, turned
 from potentials.dataset import batch_neighbours
+from potentials.difference_loss import difference_loss
 from potentials.errors import InputError
 from potentials.label_errors import LabelErrors
 from potentials.network_potential import EnergyModel
@@ -113,6 +114,15 @@ class PotentialModule(lightning.LightningModule):
             total = total + weights.stress * batch_mean(self._penalty(virial), idle)
         return total
 
+    def batch_loss(self, batch: Batch, idle: bool = False) -> Tensor:
+        """`loss` of the model on a batch, ready for its backward pass."""
+        neighbours, stress = batch_neighbours(batch), "stress" in batch
+        if self.model.long_range is not None or self.config.train.force_gradient == "exact":
+            return self.loss(batch, self.model(batch, neighbours, stress=stress, differentiable=True), idle)
+        return difference_loss(
+            self.model, batch, neighbours, lambda output: self.loss(batch, output, idle), stress=stress
+        )
+
     def _penalty(self, difference: Tensor) -> Tensor:
         loss = self.config.train.loss
         if loss.kind == "mse":
@@ -163,8 +173,7 @@ class PotentialModule(lightning.LightningModule):
         if self.turns_frames():
             turns = random_orthogonal(frames, self.config.seed, self.progress["step"])
             batch = turned(batch, turns[share_of(range(frames), device_rank(), device_count())])
-        output = self.model(batch, batch_neighbours(batch), stress="stress" in batch, differentiable=True)
-        loss = self.loss(batch, output, is_idle(frames))
+        loss = self.batch_loss(batch, is_idle(frames))
         whole = device_mean(loss)
         if not math.isfinite(whole):
             raise InputError(

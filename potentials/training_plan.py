@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from potentials.atom_graph import collate
-from potentials.dataset import batch_neighbours
 from potentials.training import prepare_training
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_loop import EpochOrder, PotentialModule
@@ -63,9 +62,7 @@ def plan_training(config: PotentialTrainingConfig) -> TrainingPlan:
     for rows in [largest, *order[:_STEPS]]:
         batch = collate([frames[i] for i in rows]).to(device)
         start = time.perf_counter()
-        loss = module.loss(
-            batch, module.model(batch, batch_neighbours(batch), stress="stress" in batch, differentiable=True)
-        )
+        loss = module.batch_loss(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
