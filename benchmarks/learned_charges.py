@@ -3,12 +3,14 @@
     python benchmarks/learned_charges.py errors
     python benchmarks/learned_charges.py henry --minutes 10
     python benchmarks/learned_charges.py pores --model runs/train/charges_pores --peer runs/train/charges_plain
+    python benchmarks/learned_charges.py spread --members runs/train/charges_1 runs/train/charges_3 runs/train/charges_4
 
 `errors` looks at the test formulas and at the hidden metals. `henry` goes through the frameworks of Raza et al.
 (J. Phys. Chem. C 124, 19070 (2020)), none of whose formulas was trained on, fewest atoms first; what is finished is
 kept in `runs/`, and the next start goes on from there. `pores` stays on the validation formulas: charge errors, and
 what they do to the energies of CO2 poses and to Henry coefficients, of a model trained with such poses and of a peer
-trained as long without.
+trained as long without. `spread` holds what the networks' differences foretell (`charge_confidence.py`) against the
+errors of their mean there; the newest network of each folder is taken.
 """
 
 import argparse
@@ -16,17 +18,29 @@ import csv
 import json
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import torch
+from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from benchmarks.charged_frameworks import DDEC_ARCHIVE, HENRY_ARCHIVE, HENRY_TABLE, ChargedFramework, read_archive
 from benchmarks.record import record
+from potentials.charge_network import ChargeEnsemble, ChargeNetwork
 from potentials.charge_training import charge_errors
 from potentials.errors import InputError, SorbusError
 from potentials.files import data_root, sha256_file, write_atomic
-from screening.adsorption.charge_dataset import PreparedFramework, estimates_from
-from screening.adsorption.charge_fitting import ChargeFitConfig, labelled_graphs, split_frameworks
+from potentials.guest_poses import log_henry_change
+from screening.adsorption import charge_dataset
+from screening.adsorption.charge_confidence import charge_confidence
+from screening.adsorption.charge_dataset import PREPARED_CUTOFF, PreparedFramework, estimates_from
+from screening.adsorption.charge_fitting import (
+    ChargeFitConfig,
+    frameworks_by_element,
+    labelled_graphs,
+    split_frameworks,
+)
 from screening.adsorption.environment_charges import environment_charges, fit_table, shipped_table
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import prepare_host
@@ -42,8 +56,6 @@ METHODS = ("ddec", "learned", "environment")
 
 def errors(folder: Path) -> None:
     """E6a and E6b: mean absolute charge errors on test formulas and on hidden metals."""
-    import torch
-
     model = load_model(folder)
     if "test" in model.description["training"].get("fitted_to", ()):
         raise InputError(
@@ -176,6 +188,61 @@ def pores(folder: Path, peer: Path) -> None:
     )
 
 
+def spread(folders: list[Path]) -> None:
+    """E6e: does the spread of Henry coefficients over the networks foretell the error of their mean?"""
+    config = ChargeFitConfig()
+    loaded = [load_model(folder) for folder in folders]
+    if any(one.description["training"]["frameworks"]["validation"] == 0 for one in loaded):
+        raise InputError("a model was fitted to the validation part too: nothing can be said of it there")
+    hidden = tuple(loaded[0].description["training"]["hidden_elements"])
+    data = config.data.model_copy(update={"hidden_elements": hidden, "keep_out_only": KEEP_OUT_ONLY})
+    sha = sha256_file(data_root() / DDEC_ARCHIVE)
+    parts = split_frameworks(data, PREPARED_CUTOFF, sha)
+    frameworks = {f.name: f for f in parts["validation"]}
+    table = fit_table((f.keys, f.charges) for f in parts["training"])
+    facts = {"training": {"frameworks_by_element": frameworks_by_element(parts["training"])}}
+    newest = [cast(ChargeNetwork, one.network.members[0]) for one in loaded]
+    model = ChargeModel(ChargeEnsemble(newest), table, frozenset(), facts)
+    drawn = poses_of(list(frameworks.values()), data_root() / DDEC_ARCHIVE, sha, PoseConfig(), data.cache)
+    poses = dict(zip(frameworks, drawn, strict=True))
+    rows = []
+    for framework in charge_dataset.read_archive(data_root() / DDEC_ARCHIVE, names=frameworks):
+        reference, prepared = poses[framework.name], frameworks[framework.name]
+        found = charge_confidence(framework.structure, framework.elements, model=model)
+        if reference is None or found.log_henry_spread is None or found.log_henry_std is None:
+            continue
+        charges = charges_of(framework.structure, framework.elements, model)[0]
+        error = torch.from_numpy(charges[prepared.first] - prepared.target).float()
+        off = abs(float(log_henry_change(reference, error)))
+        held = min(model.frameworks_by_element.get(symbol, 0) for symbol in framework.elements)
+        rows.append((found.log_henry_spread, found.log_henry_std, off, held))
+    spreads, stated, off, rarest = np.array(rows).T
+
+    def unlikeliness(parameters: np.ndarray) -> float:
+        variance = parameters[0] ** 2 + (parameters[1] * spreads) ** 2
+        return float(np.sum(np.log(variance) + off**2 / variance) / 2)
+
+    fitted = minimize(unlikeliness, [0.2, 1.5], method="Nelder-Mead").x
+    print(f"most likely floor {abs(fitted[0]):.3f}, scale {abs(fitted[1]):.3f}")
+    thirds = np.array_split(np.argsort(stated), 3)
+    within = [float(np.mean(off[third] < np.log(1.5))) for third in thirds]
+    covered = [float(np.mean(off < k * stated)) for k in (1, 2)]
+    record(
+        id="E6e",
+        value=float(spearmanr(stated, off).statistic),
+        unit="rank correlation",
+        protocol=f"standard error of ln K_H stated from the spread over {len(loaded)} networks against "
+        f"|ln(K_H/K_DDEC)| of their mean, CO2 at 298 K, {len(rows)} validation CoRE MOFs, both by perturbation from "
+        "poses; peer: few training frameworks with the rarest element",
+        data_sha256=sha,
+        seed=1,
+        peer="rarity of the rarest element",
+        peer_value=float(spearmanr(-rarest, off).statistic),
+        note=f"{covered[0]:.0%} of errors within one standard error, {covered[1]:.0%} within two; within a factor 1.5 "
+        f"are {within[0]:.0%} of the third stated surest, {within[1]:.0%}, and {within[2]:.0%} of the least sure",
+    )
+
+
 def _report(done: dict[str, dict[str, float]], learned: str, error: float, seed: int) -> None:
     sha = sha256_file(data_root() / HENRY_ARCHIVE)
     rows = [row for row in done.values() if np.isfinite(row.get("ddec", np.nan)) and row["ddec"] > 0]
@@ -274,9 +341,10 @@ def _mean(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["errors", "henry", "pores"])
+    parser.add_argument("what", choices=["errors", "henry", "pores", "spread"])
     parser.add_argument("--model", type=Path, default=shipped_folder(), help="default: the one shipped")
     parser.add_argument("--peer", type=Path, help="of pores: the model trained without poses")
+    parser.add_argument("--members", type=Path, nargs="+", default=[], help="of spread: two models or more")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no further calculation after this long")
     parser.add_argument("--error", type=float, default=0.05, help="relative, of each Henry coefficient")
     parser.add_argument("--seed", type=int, default=1)
@@ -284,6 +352,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "errors":
         errors(arguments.model)
+    elif arguments.what == "spread":
+        if len(arguments.members) < 2:
+            parser.error("spread needs --members with two folders or more")
+        spread(arguments.members)
     elif arguments.what == "pores":
         if arguments.peer is None:
             parser.error("pores needs --peer")

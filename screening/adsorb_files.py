@@ -127,16 +127,19 @@ def adsorb_files(
 
 
 def measure_structure(candidate: Candidate, settings: AdsorbSettings, seed: int) -> Evaluation:
-    """Pores and every figure of the recipe; what a worker runs.
+    """Pores, every figure of the recipe, and how sure learned charges are; what a worker runs.
 
     A framework the model cannot describe is rejected with the reason.
     """
+    from screening.adsorption.charge_confidence import confidence_properties  # torch takes its time
+
     pores = evaluate_pores(candidate, settings.pores, seed).properties
     try:
         host = prepare_host(candidate.structure, settings.model)
         run = run_recipe(host, settings, seed)
         others = _other_models(candidate, settings, seed) if settings.ensemble else ()
-        return Evaluation((*pores, *recipe_properties(host, run, settings, seed), *others))
+        charges = confidence_properties(host, settings.recipe.target, settings.recipe.feed.temperature)
+        return Evaluation((*pores, *recipe_properties(host, run, settings, seed), *charges, *others))
     except (InputError, GeometryError) as error:
         return Evaluation(pores, rejected=str(error))
 

@@ -17,14 +17,18 @@ import numpy as np
 import torch
 from pymatgen.core import Structure
 
+from potentials.errors import InputError
 from potentials.guest_poses import log_henry_change
 from screening.adsorption.charge_dataset import distinct_atoms
+from screening.adsorption.charges import LEARNED
+from screening.adsorption.framework import Host
 from screening.adsorption.guest_poses import PoseConfig, PoseHost, draw_poses
-from screening.adsorption.learned_charges import ChargeModel, member_charges, shipped_model
+from screening.adsorption.learned_charges import ChargeModel, member_charges, rare_elements, shipped_model
+from screening.candidate import Property
 
-RARE = 20  # frameworks; of those whose rarest element occurs in fewer, nearly half were off by more than 1.5
-# standard error of ln K_H = sqrt(FLOOR^2 + (SCALE spread)^2), by maximum likelihood on the validation frameworks
-FLOOR, SCALE = 0.15, 1.5
+# standard error of ln K_H = sqrt(FLOOR^2 + (SCALE spread)^2). Between maximum likelihood on 217 validation frameworks
+# (0.03, 4.1), which a few far outliers draw up, and what covers two thirds of the errors (0.1, 1.5).
+FLOOR, SCALE = 0.05, 3.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,25 @@ class ChargeConfidence:
         return "; ".join(words)
 
 
+def confidence_properties(host: Host, gas: str = "CO2", temperature: float = 298.0) -> tuple[Property, ...]:
+    """What a table row says of the error that learned charges bring to Henry coefficients; empty for other charges.
+
+    Args:
+        host: as `prepare_host` gives it.
+        gas, temperature: whose Henry coefficient, at which temperature (K).
+    """
+    if not host.charge_method.startswith(LEARNED):
+        return ()
+    name = f"charges_ln_henry_{gas.lower()}_std"
+    poses = PoseConfig(gas=gas, force_field=host.model.force_field, temperature=temperature)
+    try:
+        found = charge_confidence(host.structure, host.elements, poses)
+    except InputError as error:
+        return (Property(name, None, "", note=str(error)),)
+    how = f"spread over the networks of the charge model, from {poses.kept} poses at {temperature:g} K by perturbation"
+    return (Property(name, found.log_henry_std, "", method=how, note=found.note),)
+
+
 def charge_confidence(
     structure: Structure,
     elements: Sequence[str],
@@ -79,17 +102,6 @@ def charge_confidence(
     return ChargeConfidence(
         rare_elements(elements, model), rms, _log_henry_spread(structure, elements, members, poses or PoseConfig())
     )
-
-
-def rare_elements(elements: Sequence[str], model: ChargeModel | None = None) -> dict[str, int]:
-    """Elements of a framework that fewer than `RARE` frameworks of the training data hold, with their number.
-
-    Empty for models from before these numbers were kept.
-    """
-    known = (model or shipped_model()).frameworks_by_element
-    if not known:
-        return {}
-    return {symbol: known.get(symbol, 0) for symbol in sorted(set(elements)) if known.get(symbol, 0) < RARE}
 
 
 def _log_henry_spread(

@@ -11,6 +11,7 @@ from screening.adsorption.eqeq import eqeq_charges
 
 NEUTRAL_WITHIN = 0.1  # e a cell; published charges are rounded, more than this is a mistake
 PLAUSIBLE_CHARGE = 4.0  # e; the largest DDEC charge in 2,535 frameworks is 2.99 e, of uranium
+LEARNED = "learned ("  # how the word on learned charges begins
 
 
 def framework_charges(
@@ -35,12 +36,17 @@ def framework_charges(
         return neutral(np.array([fixed[element] for element in elements]), "the force field's charges"), "force-field"
     fallen_back = ""
     if method == "learned":
-        from screening.adsorption.learned_charges import learned_charges, unseen_elements  # torch takes its time
+        # torch takes its time
+        from screening.adsorption.learned_charges import learned_charges, rare_elements, shipped_model, unseen_elements
 
         untrained = unseen_elements(elements)
         if not untrained:
             charges, unseen = learned_charges(structure, elements)
-            return charges, f"learned ({unseen:.0%} of atoms bonded in a way never seen)"
+            words = [f"model {shipped_model().mark}", f"{unseen:.0%} of atoms bonded in a way never seen"]
+            if rare := rare_elements(elements):
+                counts = ", ".join(f"{symbol} ({count})" for symbol, count in rare.items())
+                words.append(f"few training frameworks with {counts}")
+            return charges, f"{LEARNED}{', '.join(words)})"
         method, fallen_back = "environment", f", the charge network never saw {', '.join(untrained)}"
     if method == "environment":
         unreferenced = unreferenced_elements(elements)

@@ -36,6 +36,7 @@ from screening.bonds import bond_graph
 # 1 held one network, its tensors without the member's place before their names; 2 several of one shape; 3 of any shapes
 FORMAT_VERSION = 3
 MOST_MEMBERS = 16
+RARE = 20  # frameworks; of those whose rarest element occurs in fewer, nearly half were off by a factor 1.5 in K_H
 WEIGHTS, TABLE, DESCRIPTION = "model.safetensors", "environments.safetensors", "model.json"
 
 
@@ -109,6 +110,17 @@ def _evaluated(structure: Structure, elements: Sequence[str], model: ChargeModel
 def unseen_elements(elements: Sequence[str], model: ChargeModel | None = None) -> list[str]:
     """Elements the network was not trained on, sorted."""
     return sorted(set(elements) - (model or shipped_model()).elements)
+
+
+def rare_elements(elements: Sequence[str], model: ChargeModel | None = None) -> dict[str, int]:
+    """Elements of a framework that fewer than `RARE` frameworks of the training data hold, with their number.
+
+    Empty for models from before these numbers were kept.
+    """
+    known = (model or shipped_model()).frameworks_by_element
+    if not known:
+        return {}
+    return {symbol: known.get(symbol, 0) for symbol in sorted(set(elements)) if known.get(symbol, 0) < RARE}
 
 
 def save_model(
