@@ -50,6 +50,7 @@ class TrainConfig(Config):
     max_minutes: Positive | None = None  # a budget instead of `epochs`: schedules then follow the clock
     patience: Annotated[int, pydantic.Field(ge=1)] | None = None  # epochs without improvement before it ends early
     batch_size: Annotated[int, pydantic.Field(ge=1)] = 5
+    optimizer: Literal["adamw", "soap"] = "adamw"  # soap: fewer, dearer steps (`potentials.soap`)
     lr: Positive = 0.01
     warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 100
     weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0

@@ -18,6 +18,7 @@ from potentials.difference_loss import difference_loss
 from potentials.errors import InputError
 from potentials.label_errors import LabelErrors
 from potentials.network_potential import EnergyModel
+from potentials.soap import SOAP
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_devices import (
     batch_mean,
@@ -134,13 +135,15 @@ class PotentialModule(lightning.LightningModule):
     # ---- Lightning -------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW; decay only where a matrix mixes features."""
+        """AdamW or SOAP; decay only where a matrix mixes features."""
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         plain = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": self.config.train.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
+        if self.config.train.optimizer == "soap":
+            return SOAP(groups, lr=self.config.train.lr, betas=(0.9, 0.999))
         return torch.optim.AdamW(groups, lr=self.config.train.lr, betas=(0.9, 0.999), amsgrad=False)
 
     def train_dataloader(self) -> DataLoader:

@@ -17,7 +17,6 @@ from potentials.files import write_atomic
 from potentials.training_loop import PotentialModule
 
 STATE = "state.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save_state(
@@ -33,9 +32,8 @@ def save_state(
     tensors |= {f"best.{key}": value for key, value in module.best.items()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            for moment in _MOMENTS:
-                if moment in optimizer.state[parameter]:
-                    tensors[f"adam.{moment}.{names[id(parameter)]}"] = optimizer.state[parameter][moment]
+            for moment, value in optimizer.state[parameter].items():
+                tensors[f"optimizer.{moment}.{names[id(parameter)]}"] = value
     header = {"progress": json.dumps(module.progress), "identity": json.dumps(dict(identity), sort_keys=True)}
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
     write_atomic(path, safetensors.torch.save(tensors, metadata=header))
@@ -59,7 +57,7 @@ def load_state(path: Path, module: PotentialModule, identity: Mapping[str, Any])
     moments: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         group, _, name = key.partition(".")
-        if group == "adam":
+        if group == "optimizer":
             moment, _, parameter = name.partition(".")
             moments.setdefault(parameter, {})[moment] = value
         else:

@@ -188,10 +188,16 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
     monkeypatch.setattr(training_state, "save_state", dying)
 
 
-@pytest.mark.parametrize("saves", [2, 9, 25], ids=["first step", "mid-epoch", "near the end"])
-def test_killed_and_resumed_equals_uninterrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
-    whole = train_potential(settings(folder, out=str(folder / "whole")), progress=False)
-    broken = settings(folder, out=str(folder / "broken"))
+@pytest.mark.parametrize(
+    ("saves", "optimizer"),
+    [(2, "adamw"), (9, "adamw"), (25, "adamw"), (9, "soap")],
+    ids=["first step", "mid-epoch", "near the end", "mid-epoch, soap"],
+)
+def test_killed_and_resumed_equals_uninterrupted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, saves: int, optimizer: str
+) -> None:
+    whole = train_potential(settings(folder, out=str(folder / "whole"), train={"optimizer": optimizer}), progress=False)
+    broken = settings(folder, out=str(folder / "broken"), train={"optimizer": optimizer})
     with monkeypatch.context() as patch:
         kill_after(patch, saves)
         with pytest.raises(Killed):
