@@ -249,7 +249,7 @@ def _validate(
 
 def _write_reference(folder: Path, base_folder: Path, table: PropertyTable) -> None:
     """Fingerprints of everything the new checkpoint has seen: the base's training set and the table."""
-    write_types(folder, table.dataset, base_folder)
+    write_types(folder, table.dataset, base_folder, progress=True)
     path = reference.write_reference(folder, table.dataset)
     old = base_folder / reference.FILE
     if not old.is_file():

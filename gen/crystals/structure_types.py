@@ -20,6 +20,7 @@ import numpy as np
 import spglib
 import torch
 from pymatgen.core import Element
+from tqdm import tqdm
 
 from gen.crystals.dataset import SYMPREC, CrystalDataset
 from gen.crystals.frames import Frame, frame_of
@@ -160,24 +161,41 @@ def collect_types(
     return KnownTypes(tuple(places), {sizes: tuple(sorted(kinds)) for sizes, kinds in sorted(crystals.items())})
 
 
-def write_types(folder: str | Path, dataset: CrystalDataset, base: str | Path | None = None) -> Path:
+def write_types(
+    folder: str | Path,
+    dataset: CrystalDataset,
+    base: str | Path | None = None,
+    *,
+    cache: str | Path | None = None,
+    progress: bool = False,
+) -> Path:
     """Write `structure_types.json.gz` of a data set's training crystals into a checkpoint folder.
 
     A file of the same data is left as it is.
 
     Args:
         base: another checkpoint folder, whose types are kept beside them.
+        cache: folder in which the types of this very data are kept for other runs; not used with `base`.
+        progress: show a bar; finding them takes some milliseconds a crystal.
     """
     path = Path(folder) / FILE
     if _data_of(path) == dataset.sha256:
         return path
+    kept = Path(cache) / f"structure-types-{dataset.sha256[:16]}.json.gz" if cache is not None and not base else None
+    if kept is not None and _data_of(kept) == dataset.sha256:
+        return write_atomic(path, kept.read_bytes())
     old = read_types(base) if base is not None else None
     cells = (
         (lattice.double().numpy(), frac.double().numpy(), numbers.numpy())
         for group in dataset.train.values()
         for lattice, frac, numbers in zip(group.lattice, group.frac, group.numbers, strict=True)
     )
-    return save_types(folder, collect_types(cells, old), dataset.sha256)
+    total = sum(len(group) for group in dataset.train.values())
+    bar = tqdm(cells, total=total, desc="find structure types", unit="crystal", mininterval=2, disable=not progress)
+    save_types(folder, collect_types(bar, old), dataset.sha256)
+    if kept is not None:
+        write_atomic(kept, path.read_bytes())
+    return path
 
 
 def save_types(folder: str | Path, known: KnownTypes, data_sha256: str) -> Path:
@@ -185,6 +203,7 @@ def save_types(folder: str | Path, known: KnownTypes, data_sha256: str) -> Path:
     payload = {
         "data_sha256": data_sha256,
         "types": [[kind.space_group, kind.sites, kind.basis] for kind in known.types],
+        "sizes": [_slot_sizes(kind) for kind in known.types],  # follow from the types, and take seconds to work out
         "crystals": [entry for entries in known.crystals.values() for entry in entries],
     }
     text = json.dumps(payload, separators=(",", ":")).encode()
@@ -206,10 +225,11 @@ def read_types(folder: str | Path) -> KnownTypes | None:
             StructureType(int(group), tuple((int(o), int(s)) for o, s in sites), tuple(int(b) for b in basis))
             for group, sites, basis in payload["types"]
         )
+        atoms = payload["sizes"] if "sizes" in payload else [_slot_sizes(kind) for kind in types]
+        keys = [tuple(sorted(int(size) for size in sizes)) for sizes in atoms]
         crystals: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = collections.defaultdict(list)
         for kind, slots in payload["crystals"]:
-            sizes = tuple(sorted(_slot_sizes(types[kind])))
-            crystals[sizes].append((int(kind), tuple(int(z) for z in slots)))
+            crystals[keys[kind]].append((int(kind), tuple(int(z) for z in slots)))
         return KnownTypes(types, {sizes: tuple(entries) for sizes, entries in crystals.items()})
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"cannot read {path} ({error}): copy the checkpoint folder again") from None

@@ -78,7 +78,7 @@ def train_crystals(
         discard_state(folder)
     write_atomic(folder / "config.yaml", dump_yaml(config))
     write_reference(folder, data)
-    write_types(folder, data)
+    write_types(folder, data, cache=config.data.cache if dataset is None else None, progress=True)
 
     per_epoch = updates_per_epoch(sizes, options)
     budget = training_budget(options, per_epoch)

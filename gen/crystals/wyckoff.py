@@ -9,6 +9,7 @@ A site-symmetry group H of affine maps x -> W x + w fixes the points P z + b wit
 of its w: the projector and the offset below.
 """
 
+import collections
 import functools
 import itertools
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class SpaceGroup:
         return next((name for last, name in bounds if self.number <= last), "cubic")
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=230)
 def space_group(number: int) -> SpaceGroup:
     """Operations and Wyckoff positions of a space group, 1 to 230.
 
@@ -108,13 +109,16 @@ def _first_setting() -> dict[int, tuple[int, str]]:
 
 def _orbits(rotations: np.ndarray, translations: np.ndarray, points: np.ndarray) -> tuple[Orbit, ...]:
     """Classes of the points' site-symmetry groups, as orbits of a representative."""
-    images = np.einsum("gij,pj->pgi", rotations, points) + translations  # [p, G, 3]
-    moved = images - points[:, None]
-    fixing = np.abs(moved - np.rint(moved)).max(-1) < 1e-6  # [p, G]
+    moved = np.moveaxis(rotations @ points.T, -1, 0) + translations - points[:, None]  # [p, G, 3]
+    shifts = np.rint(moved)
+    fixing = np.abs(moved - shifts).max(-1) < 1e-6  # [p, G]
     # a site-symmetry group is the operations and the lattice vectors that bring the point home
-    homes = np.where(fixing[..., None], -np.rint(moved), 0)
-    keys = np.concatenate([fixing, homes.reshape(len(points), -1)], axis=1).astype(np.int8)
-    _, first = np.unique(keys, axis=0, return_index=True)
+    homes = np.where(fixing[..., None], -shifts, 0).astype(np.int8)
+    keys = np.concatenate([fixing, homes.reshape(len(points), -1)], axis=1, dtype=np.int8)
+    first: dict[bytes, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key.tobytes(), place)
+    distinct = np.array(list(first.values()))
     sites = [
         (
             int(fixing[i].sum()),
@@ -122,28 +126,36 @@ def _orbits(rotations: np.ndarray, translations: np.ndarray, points: np.ndarray)
             (translations[fixing[i]] + homes[i][fixing[i]]).mean(0),
             fixing[i],
         )
-        for i in first
+        for i in distinct[np.lexsort(keys[distinct].T[::-1])]
     ]
     sites.sort(key=lambda site: (-site[0], *np.abs(site[2]).round(DIGITS), *site[1].ravel().round(DIGITS)))
     kept: list[Orbit] = []
-    seen: list[tuple[int, np.ndarray, np.ndarray]] = []  # order, P and b of every image of the kept sites
+    seen: dict[tuple[int, bytes], list[np.ndarray]] = collections.defaultdict(list)  # b of every image of kept sites
+    inverses = np.linalg.inv(rotations)
     for order, projector, offset, stabiliser in sites:
-        if any(size == order and _same_site(projector, offset, other, place) for size, other, place in seen):
+        if _holds(seen[order, _key(projector)], projector, offset):
             continue
         kept.append(_orbit(rotations, translations, projector, offset, stabiliser))
-        for w, t in zip(rotations, translations, strict=True):
-            image = (w @ projector @ np.linalg.inv(w), w @ offset + t)
-            if not any(size == order and _same_site(*image, other, place) for size, other, place in seen):
-                seen.append((order, *image))
+        projectors = rotations @ projector @ inverses
+        for image, place in zip(projectors, rotations @ offset + translations, strict=True):
+            known = seen[order, _key(image)]
+            if not _holds(known, image, place):
+                known.append(place)
     return tuple(sorted(kept, key=lambda orbit: (orbit.size, orbit.freedom)))
 
 
-def _same_site(p: np.ndarray, b: np.ndarray, q: np.ndarray, c: np.ndarray) -> bool:
-    """Whether the points P z + b and Q z + c are the same up to lattice vectors."""
-    if np.abs(p - q).max() > 1e-6:
+def _key(projector: np.ndarray) -> bytes:
+    """The same for equal projectors, whose entries are whole multiples of 1/48."""
+    return bytes(np.rint(48 * projector).astype(np.int8).tobytes())
+
+
+def _holds(offsets: list[np.ndarray], projector: np.ndarray, offset: np.ndarray) -> bool:
+    """Whether P z + b are the points P z + c, up to lattice vectors, for one of the offsets c."""
+    if not offsets:
         return False
-    across = np.eye(3) - p  # what of a difference does not run along the site
-    return bool((np.abs((b - c + SHIFTS) @ across.T).max(1) < 1e-6).any())
+    across = np.eye(3) - projector  # what of a difference does not run along the site
+    off = ((offset - np.array(offsets))[:, None] + SHIFTS) @ across.T  # [K, 125, 3]
+    return bool((np.abs(off).max(-1) < 1e-6).any())
 
 
 def _orbit(

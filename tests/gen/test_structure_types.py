@@ -2,6 +2,7 @@
 
 import collections
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from crystal_samples import dataset, fcc, perovskite, rock_salt, structures
 from pymatgen.core import Lattice, Structure
 
-from gen.crystals.checkpoint import read_model
+from gen.crystals import structure_types
+from gen.crystals.checkpoint import WEIGHTS, read_model
 from gen.crystals.config import CrystalTrainingConfig
 from gen.crystals.generation import generate_crystals
 from gen.crystals.prediction import predict_structures
@@ -17,6 +19,7 @@ from gen.crystals.sampling import SamplingConfig
 from gen.crystals.structure_types import (
     FILE,
     KnownTypes,
+    StructureType,
     collect_types,
     find_type,
     read_types,
@@ -151,6 +154,27 @@ def test_types_come_back_from_disk(tmp_path):
     (tmp_path / FILE).write_bytes(gzip.compress(b'{"types": [[225, [[0, 0]]]]}'))
     with pytest.raises(InputError, match="copy the checkpoint folder again"):
         read_types(tmp_path)
+
+
+def test_types_of_the_same_data_are_found_once(tmp_path, monkeypatch):
+    first = write_types(tmp_path / "first", dataset(), cache=tmp_path / "cache").read_bytes()
+
+    def never(*_):
+        raise AssertionError("looked for again")
+
+    monkeypatch.setattr(structure_types, "find_type", never)
+    assert write_types(tmp_path / "second", dataset(), cache=tmp_path / "cache").read_bytes() == first
+    with pytest.raises(AssertionError, match="looked for again"):
+        write_types(tmp_path / "third", dataset())
+
+
+def test_sizes_on_disk_are_those_of_the_space_groups():
+    """Indices of Wyckoff positions are on disk: shipped files hold as long as the positions keep their order."""
+    payload = json.loads(gzip.decompress((WEIGHTS / "perovskites" / FILE).read_bytes()))
+    assert len(payload["types"]) == len(payload["sizes"]) > 0
+    for (number, sites, basis), sizes in zip(payload["types"], payload["sizes"], strict=True):
+        frame = type_frame(StructureType(number, tuple(map(tuple, sites)), tuple(basis)), np.random.default_rng(0))
+        assert np.bincount(frame.species.numpy()).tolist() == sizes
 
 
 @pytest.fixture(scope="module")
