@@ -98,6 +98,7 @@ def uptake_batched(
     temperature: float,
     error: float,
     ideal_gas: bool,
+    averages: str,
     gas: str,
     kind: str,
     effort: float,
@@ -105,7 +106,7 @@ def uptake_batched(
 ) -> Measured:
     """`uptake` by the engine of our own, to a relative error at effort 1."""
     target = min(error / effort**0.5, 0.2)
-    result = _run_batched(structure, model, mixture, pressure, temperature, target, ideal_gas, seed)
+    result = _run_batched(structure, model, mixture, pressure, temperature, target, ideal_gas, averages, seed)
     figure = _figure(result, gas, kind)
     words = "; ".join(part for part in (result.method.split("; ")[0].removesuffix(","), result.note) if part)
     return Told(figure.value, figure.std, words)
@@ -120,9 +121,16 @@ def _run_batched(
     temperature: float,
     error: float,
     ideal_gas: bool,
+    averages: str,
     seed: int,
 ) -> UptakeResult:
-    settings = IsothermSettings(error=error, ideal_gas=ideal_gas, most_moves=MOST_MOVES, most_work=MOST_WORK)
+    settings = IsothermSettings(
+        error=error,
+        ideal_gas=ideal_gas,
+        averages=averages,  # type: ignore[arg-type]
+        most_moves=MOST_MOVES,
+        most_work=MOST_WORK,
+    )
     host = prepare_host(structure(), model)
     result = isotherm_of_host(host, dict(mixture), [pressure], temperature, settings=settings, seed=seed)[0]
     print(f"       {result.method}; {result.note}", flush=True)

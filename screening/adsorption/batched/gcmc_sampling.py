@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -36,6 +36,8 @@ class IsothermSettings(Config):
     # pores, where moves are dear, that does not make results depend on the machine
     most_work: float = Field(default=MOST_WORK, ge=1e6)
     ideal_gas: bool = False  # True: fugacity = pressure
+    # "cycles" weighs samples as RASPA does (`cycle_weights`), to compare with figures averaged over its cycles
+    averages: Literal["moves", "cycles"] = "moves"
     workers: int = Field(default=1, ge=1)  # threads; results do not depend on it
 
 

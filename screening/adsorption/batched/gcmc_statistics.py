@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from screening.adsorption.equation_of_state import GAS_CONSTANT
+from screening.adsorption.raspa import cycle_lengths
 
 BLOCKS = 20
 REPLICAS = 4  # independent runs of a state point, half of them from empty and half from full pores
@@ -45,20 +46,48 @@ def block_error(trace: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(*errors))
 
 
-def heats_of(trace: np.ndarray, components: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Isosteric heats [c] (kJ/mol) from fluctuations and standard errors by the jackknife over blocks."""
+def cycle_weights(counts: np.ndarray) -> np.ndarray:
+    """Weights [n], of mean 1, that turn averages over moves into those over RASPA's cycles of max(20, N) moves.
+
+    A sample a cycle comes the more seldom the more molecules are in the box. This is the limit of a box that changes
+    little within a cycle; figures published as means over cycles are met with it.
+
+    Args:
+        counts: molecules [n, c] in the box.
+    """
+    weights = 1.0 / cycle_lengths(counts)
+    return np.asarray(weights / weights.mean())
+
+
+def weighted_mean(trace: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means [c] of a trace [n, c] under weights [n] of mean 1, and a trace whose plain mean and errors are theirs."""
+    mean = (weights[:, None] * trace).mean(axis=0)
+    return mean, mean + weights[:, None] * (trace - mean)
+
+
+def heats_of(
+    trace: np.ndarray, components: int, temperature: float, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Isosteric heats [c] (kJ/mol) from fluctuations and standard errors by the jackknife over blocks.
+
+    With `weights` [n], of mean 1, every sample counts as much as its own.
+    """
     length = len(trace) // BLOCKS
-    blocks = trace[len(trace) - BLOCKS * length :].reshape(BLOCKS, length, -1)
+    start = len(trace) - BLOCKS * length
+    blocks = trace[start:].reshape(BLOCKS, length, -1)
+    share = np.ones((BLOCKS, length)) if weights is None else weights[start:].reshape(BLOCKS, length)
     numbers, energy = blocks[..., :components], blocks[..., components:].sum(axis=2)
-    n = numbers.mean(axis=1)
-    u = energy.mean(axis=1)
-    nn = np.einsum("bti,btj->bij", numbers, numbers) / length
-    un = np.einsum("bt,bti->bi", energy, numbers) / length
+    w = share.mean(axis=1)
+    n = np.einsum("bt,bti->bi", share, numbers) / length
+    u = (share * energy).mean(axis=1)
+    nn = np.einsum("bt,bti,btj->bij", share, numbers, numbers) / length
+    un = np.einsum("bt,bt,bti->bi", share, energy, numbers) / length
 
     def heat(keep: np.ndarray) -> np.ndarray:
-        mean_n, mean_u = n[keep].mean(axis=0), u[keep].mean()
-        spread = nn[keep].mean(axis=0) - np.outer(mean_n, mean_n)
-        cross = un[keep].mean(axis=0) - mean_u * mean_n
+        all_w = w[keep].mean()
+        mean_n, mean_u = n[keep].mean(axis=0) / all_w, u[keep].mean() / all_w
+        spread = nn[keep].mean(axis=0) / all_w - np.outer(mean_n, mean_n)
+        cross = un[keep].mean(axis=0) / all_w - mean_u * mean_n
         try:
             slope = np.linalg.solve(spread, cross)
         except np.linalg.LinAlgError:

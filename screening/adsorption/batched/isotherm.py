@@ -21,7 +21,13 @@ from screening.adsorption.batched.cavities import REPULSIONS, cavity_tables
 from screening.adsorption.batched.energy_grid import energy_grid
 from screening.adsorption.batched.ewald import COULOMB, half_space, reciprocal_cutoff, reciprocal_weights, screening
 from screening.adsorption.batched.gcmc_sampling import STRIDE, IsothermSettings, Sampled, sample
-from screening.adsorption.batched.gcmc_statistics import BLOCKS, heats_of, sampling_error
+from screening.adsorption.batched.gcmc_statistics import (
+    BLOCKS,
+    cycle_weights,
+    heats_of,
+    sampling_error,
+    weighted_mean,
+)
 from screening.adsorption.batched.host_field import HostField, host_field, mixed, site_kinds, tail_integral
 from screening.adsorption.batched.proposal import insertion_proposal, molecule_grid
 from screening.adsorption.equation_of_state import peng_robinson
@@ -268,9 +274,11 @@ def _result(
     box_mass = host.cell_mass * math.prod(host.repeats)  # kg/mol of simulation boxes
     trace, moves = sampled.trace, sampled.moves
     counts = trace[:, : len(gases)]
-    uptakes = counts.mean(axis=0) / box_mass
+    weights = cycle_weights(counts) if settings.averages == "cycles" else np.ones(len(counts))
+    means, counts = weighted_mean(counts, weights)
+    uptakes = means / box_mass
     stds = np.maximum(sampling_error(counts), sampled.apart) / box_mass
-    heats, heat_stds = heats_of(trace, len(gases), temperature)
+    heats, heat_stds = heats_of(trace, len(gases), temperature, weights)
     components = []
     for i, gas in enumerate(gases):
         resolved = math.isfinite(heats[i]) and math.isfinite(heat_stds[i]) and 0.0 < heat_stds[i] < 20.0
@@ -286,11 +294,12 @@ def _result(
             )
         )
     law = "ideal gas" if settings.ideal_gas else "Peng-Robinson"
+    averages = ", averages over RASPA's cycles" if settings.averages == "cycles" else ""
     return UptakeResult(
         temperature=temperature,
         pressure=pressure,
         components=tuple(components),
         method=f"batched GCMC on a {SPACING:g} Å grid, absolute loading, {law} fugacity, {moves} moves of which "
-        f"{len(trace) * STRIDE} counted, {BLOCKS} blocks{_COOLED if sampled.cooled else ''}; {host.method}",
+        f"{len(trace) * STRIDE} counted, {BLOCKS} blocks{averages}{_COOLED if sampled.cooled else ''}; {host.method}",
         note=f"stopped at its budget of moves: {sampled.fault}" if sampled.fault else "",
     )
