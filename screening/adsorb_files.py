@@ -20,6 +20,7 @@ from potentials.config import config_hash
 from potentials.errors import GeometryError, InputError, SorbusError
 from potentials.files import sha256_json, write_atomic
 from potentials.structure_files import ReadResult, read_structures
+from screening.adsorption.charges import charge_model_mark
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.force_fields import find_force_field
 from screening.adsorption.framework import prepare_host
@@ -236,10 +237,13 @@ def _task(candidate: Candidate, values: Mapping[str, Any], settings: AdsorbSetti
 
 
 def record_path(folder: Path, identity: str, settings: AdsorbSettings) -> Path:
-    """Where the figures of a structure are kept, by its content, the settings and the recipe."""
+    """Where the figures of a structure are kept, by its content, the settings, the recipe and the model of charges."""
     # where it runs and how many at a time change no number
     alike = settings.model_copy(update={"out": "", "workers": 1, "deadline_s": 1.0})
-    return folder / "structures" / f"{identity}_{sha256_json([config_hash(alike), repr(settings.recipe)])[:12]}.json"
+    facts = [config_hash(alike), repr(settings.recipe)]
+    if settings.model.charges == "learned" or (settings.ensemble and "learned" in settings.charge_methods):
+        facts.append(charge_model_mark())
+    return folder / "structures" / f"{identity}_{sha256_json(facts)[:12]}.json"
 
 
 def _load(folder: Path, identity: str, settings: AdsorbSettings) -> Evaluation | None:

@@ -39,7 +39,7 @@ from screening.adsorption.charge_dataset import (
 )
 from screening.adsorption.environment_charges import EnvironmentEstimate, fit_table
 from screening.adsorption.guest_poses import PoseConfig
-from screening.adsorption.learned_charges import ChargeModel, load_model, save_model
+from screening.adsorption.learned_charges import DESCRIPTION, ChargeModel, load_model, save_model
 from screening.adsorption.pose_archive import poses_of
 
 
@@ -72,7 +72,7 @@ class ChargeFitConfig(Config):
     data: ChargeDataConfig = ChargeDataConfig()
     network: ChargeNetworkConfig = ChargeNetworkConfig(prior_features=PRIOR_FEATURES, layers=2)
     train: ChargeTrainConfig = ChargeTrainConfig()
-    # folders of models trained before on the same data; the model written is the mean of theirs and the new network
+    # folders of models trained on the same data; the model written is the mean of theirs and the new network
     members: tuple[Path, ...] = ()
     shrinkage: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None  # of corrections; null: by validation
     start: Path | None = None  # folder of a model whose newest network is trained on, instead of random weights
@@ -122,7 +122,9 @@ def train_charges(
         f"alone {base:.4f} e",
         flush=True,
     )
-    joined = [_member(folder, fitted_to, config, sha256) for folder in config.members]
+    for folder in config.members:  # others may still be in training; they are read once this one is done
+        if (folder / DESCRIPTION).is_file():
+            _member(folder, fitted_to, config, sha256)
     start = _start(config.start, config.network, sha256) if config.start else None
     cacheless = config.data.model_copy(update={"cache": Path()})
     neutral = config.model_copy(update={"out": Path(), "data": cacheless, "start": None})
@@ -142,6 +144,7 @@ def train_charges(
         log=log,
         start=cast(ChargeNetwork, start.network.members[0]) if start is not None else None,
     )
+    joined = [_member(folder, fitted_to, config, sha256) for folder in config.members]
     shrinkage = best_shrinkage(model, held_out) if config.shrinkage is None else config.shrinkage
     shrink_corrections(model, shrinkage)
     alone = charge_errors(model, held_out)

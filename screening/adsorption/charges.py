@@ -1,6 +1,9 @@
 """Partial charges of a framework: its own, the force field's, or from a model."""
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from pymatgen.core import Structure
@@ -64,6 +67,15 @@ def framework_charges(
             f"{PLAUSIBLE_CHARGE:g} e: give the structure charges of its own"
         )
     return charges, label
+
+
+@cache
+def charge_model_mark() -> str:
+    """Eight digits that tell the shipped charge model from others, for what is kept of results that rest on it."""
+    import potentials
+
+    path = Path(potentials.__file__).parent / "weights" / "charges" / "model.json"
+    return str(json.loads(path.read_text(encoding="utf-8"))["weights_sha256"])[:8]
 
 
 def neutral(charges: np.ndarray, what: str) -> np.ndarray:

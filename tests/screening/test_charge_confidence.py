@@ -10,6 +10,8 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from benchmarks.adsorption_structures import mg_mof_74
+from screening import adsorb_files
+from screening.adsorb_files import AdsorbSettings, record_path
 from screening.adsorption.charge_confidence import (
     FLOOR,
     SCALE,
@@ -17,7 +19,7 @@ from screening.adsorption.charge_confidence import (
     charge_confidence,
     confidence_properties,
 )
-from screening.adsorption.charges import framework_charges
+from screening.adsorption.charges import charge_model_mark, framework_charges
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import prepare_host
 from screening.adsorption.learned_charges import charges_of, member_charges, rare_elements, shipped_model
@@ -86,4 +88,14 @@ def test_a_row_says_how_sure_learned_charges_are_and_nothing_of_others():
     assert "Henry coefficient uncertain by a factor" in found.note
     assert confidence_properties(prepare_host(mof, HostGuestModel(charges="eqeq"))) == ()
     _, method = framework_charges(mof, symbols(mof), "learned", None)
-    assert shipped_model().mark in method
+    assert shipped_model().mark == charge_model_mark()
+    assert charge_model_mark() in method
+
+
+def test_figures_kept_of_a_structure_are_those_of_one_charge_model(tmp_path, monkeypatch):
+    learned, eqeq = AdsorbSettings(), AdsorbSettings(model=HostGuestModel(charges="eqeq"))
+    before = [record_path(tmp_path, "x", settings) for settings in (learned, eqeq)]
+    monkeypatch.setattr(adsorb_files, "charge_model_mark", lambda: "another")
+    after = [record_path(tmp_path, "x", settings) for settings in (learned, eqeq)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
