@@ -3,8 +3,10 @@
     envs/nequip/bin/python benchmarks/equal_time_worker.py nequip folder --minutes 8
 
 Runs in the network's own environment, so it imports nothing of Sorbus but for Sorbus's own networks. All networks get
-the same loop: the same frames, batches, loss, schedule, weight average and clock, the process time of the training
-steps alone. Writes `<kind>.json` and, for the test frames, `<kind>_<set>.npz` with energies and forces.
+the same loop: the same frames, loss, schedule, weight average and clock, the process time of the training steps alone.
+Besides the network, its own are how a loss on forces is differentiated (the peers: twice, as in their packages;
+Sorbus: by differences of energies, unless `--exact`), the optimiser and the batch, which options set. Writes
+`<kind>.json` and, for the test frames, `<kind>_<set>.npz` with energies and forces.
 """
 
 import argparse
@@ -12,13 +14,17 @@ import contextlib
 import importlib.metadata
 import json
 import math
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-BATCH, LR, EMA, WARMUP, CLIP = 5, 0.01, 0.995, 100, 10.0
+ROOT = Path(__file__).resolve().parent.parent
+LR, EMA, WARMUP, CLIP = 0.01, 0.995, 100, 10.0
 ENERGY_START, ENERGY_END = 1.0, 100.0  # weight of the squared error per atom (eV), forces (eV/Å) have 1
 CUTOFF = 5.0
 LOOKS = 8  # validations; they do not count
@@ -53,19 +59,28 @@ class Frames:
         )
 
 
-def sorbus(frames, options):
-    """Our default network (or, `plain`, the one without symmetry): the call and the module."""
-    import sys
+class Network(NamedTuple):
+    """A network as the loop wants it."""
 
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    model: torch.nn.Module
+    call: Callable  # (positions, edges, frames, training) to energies and forces
+    what: str
+    turn: Callable | None = None  # (step, frames) to a rotation a frame
+    loss: Callable | None = None  # (positions, edges, frames, loss of energies and forces) to a loss; None: of `call`
+
+
+def sorbus(frames, options):
+    """Our default network (or, `plain`, the one without symmetry)."""
     from potentials.atom_graph import collate, make_graph
     from potentials.augmentation import random_orthogonal
+    from potentials.difference_loss import difference_loss
     from potentials.neighbours import Neighbours
     from potentials.network import NetworkConfig
     from potentials.network_potential import EnergyModel
 
     plain = options.kind == "plain"
-    config = NetworkConfig(architecture="plain" if plain else "density", cutoff=CUTOFF)
+    shape = {"cutoff": CUTOFF} | json.loads(options.network)
+    config = NetworkConfig(architecture="plain" if plain else "density", **shape)
     scale = float(frames.forces.square().mean().sqrt())
     model = EnergyModel(config, {int(z): 0.0 for z in np.unique(frames.numbers)}, scale)
 
@@ -79,16 +94,26 @@ def sorbus(frames, options):
         output = model(batch, neighbours, stress=False, differentiable=training)
         return output["energy"], output["forces"]
 
+    def loss(positions, edges, count, penalty):
+        def of_output(output):
+            return penalty(output["energy"], output["forces"])
+
+        return difference_loss(model, *inputs(positions, edges, count), of_output, stress=False)
+
     def turn(step, count):
-        return random_orthogonal(count, options.seed, step) if plain else None
+        return random_orthogonal(count, options.seed, step)
 
     positions, edges, *_ = frames.batch(list(range(0, len(frames), max(1, len(frames) // 32)))[:32])
     model.calibrate(*inputs(positions, edges, len(positions) // len(frames.numbers)))
     if plain:
         what = "64 channels, degree 2, two layers, no symmetry built in, frames turned at random at each step"
     else:
-        what = "64 channels, l = 2, carries 64 + 64x1 + 32x2, two layers"
-    return model, call, turn, f"Sorbus, {what}, eager, float32"
+        sent = " + ".join(f"{count}x{degree}" for degree, count in enumerate(config.carried))
+        what = f"{config.channels} channels, l = {config.lmax}, carries {sent}, {config.layers} layers"
+        what += f", radial networks of width {config.radial_hidden}" if config.radial_hidden else ", linear radial"
+    how = "twice" if options.exact else "by differences"
+    what = f"Sorbus, {what}, eager, float32, losses on forces differentiated {how}"
+    return Network(model, call, what, turn if plain else None, None if options.exact else loss)
 
 
 def nequip(frames, options):
@@ -130,7 +155,7 @@ def nequip(frames, options):
 
     what = f"{options.nequip_layers} layers, l = {options.nequip_lmax}, {options.nequip_features} features, no parity"
     version = importlib.metadata.version("nequip")
-    return model, call, None, f"NequIP {version}, {what}, eager, float32"
+    return Network(model, call, f"NequIP {version}, {what}, eager, float32")
 
 
 def mace(frames, options):
@@ -184,13 +209,24 @@ def mace(frames, options):
         return output["energy"], output["forces"]
 
     version = importlib.metadata.version("mace-torch")
-    return model, call, None, f"MACE {version}, two layers of {options.mace_irreps}, l = 3, correlation 3, float32"
+    what = f"MACE {version}, two layers of {options.mace_irreps}, l = 3, correlation 3, float32"
+    return Network(model, call, what)
 
 
-def train(frames, held_out, model, call, turn, options):
+def optimizer_of(parameters, options):
+    """AdamW, or SOAP."""
+    if options.optimizer == "soap":
+        from potentials.soap import SOAP
+
+        return SOAP(parameters, lr=options.lr)
+    return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.0)
+
+
+def train(frames, held_out, network, options):
     """Train for the minutes given; leaves the best averaged weights in the model and returns what happened."""
+    model, call = network.model, network.call
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=0.0)
+    optimizer = optimizer_of(parameters, options)
     average = [p.detach().clone() for p in parameters]
     best, best_error = [p.clone() for p in average], math.inf
     history: list[dict[str, float]] = []
@@ -203,21 +239,26 @@ def train(frames, held_out, model, call, turn, options):
         done = spent / budget
         if not order:
             generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-            order = [rows.tolist() for rows in torch.randperm(len(frames), generator=generator).split(BATCH)]
+            order = [rows.tolist() for rows in torch.randperm(len(frames), generator=generator).split(options.batch)]
             epoch += 1
         rows = order.pop()
         positions, edges, _, energies, forces = frames.batch(rows)
-        turns = turn(step, len(rows)) if turn else None
-        if turns is not None:
-            mine = turns.repeat_interleave(n_atoms, dim=0)
+        if network.turn:
+            mine = network.turn(step, len(rows)).repeat_interleave(n_atoms, dim=0)
             positions = torch.einsum("nij,nj->ni", mine, positions)
             forces = torch.einsum("nij,nj->ni", mine, forces)
-        rate = LR * min(1.0, (step + 1) / WARMUP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        rate = options.lr * min(1.0, (step + 1) / WARMUP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        energy, force = call(positions, edges, len(rows), True)
         weight = ENERGY_START * (ENERGY_END / ENERGY_START) ** done
-        loss = weight * ((energy - energies) / n_atoms).square().mean() + (force - forces).square().mean()
+
+        def penalty(energy, force, energies=energies, forces=forces, weight=weight):
+            return weight * ((energy - energies) / n_atoms).square().mean() + (force - forces).square().mean()
+
+        if network.loss:
+            loss = network.loss(positions, edges, len(rows), penalty)
+        else:
+            loss = penalty(*call(positions, edges, len(rows), True))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -238,7 +279,7 @@ def train(frames, held_out, model, call, turn, options):
     with torch.no_grad():
         for parameter, kept in zip(parameters, best, strict=True):
             parameter.copy_(kept)
-    return {"seconds": spent, "steps": step, "epochs": step * BATCH / len(frames), "history": history}
+    return {"seconds": spent, "steps": step, "epochs": step * options.batch / len(frames), "history": history}
 
 
 @contextlib.contextmanager
@@ -321,24 +362,32 @@ def main():
     parser.add_argument("--label", help="name of the answer; default the kind")
     parser.add_argument("--turns", type=int, default=0, help="orientations of each frame (Sorbus's networks), 0: none")
     parser.add_argument("--turned-frames", type=int, default=100, help="of the first test set")
+    parser.add_argument("--batch", type=int, default=5, help="frames a step")
+    parser.add_argument("--optimizer", choices=["adamw", "soap"], default="adamw")
+    parser.add_argument("--lr", type=float, default=LR)
+    parser.add_argument("--exact", action="store_true", help="Sorbus: differentiate force losses twice")
+    parser.add_argument("--network", default="{}", help="Sorbus: keys of NetworkConfig, as JSON")
     parser.add_argument("--nequip-layers", type=int, default=4)
     parser.add_argument("--nequip-lmax", type=int, default=1)
     parser.add_argument("--nequip-features", type=int, default=32)
     parser.add_argument("--mace-irreps", default="64x0e")
     options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     frames, held_out = Frames(options.folder / "train.npz"), Frames(options.folder / "validation.npz")
     make = {"sorbus": sorbus, "plain": sorbus, "nequip": nequip, "mace": mace}[options.kind]
-    model, call, turn, what = make(frames, options)
+    network = make(frames, options)
+    model, call = network.model, network.call
     answer = {
-        "what": what,
+        "what": network.what,
+        "recipe": f"{options.optimizer}, rate {options.lr:g}, batches of {options.batch}",
         "weights": sum(p.numel() for p in model.parameters()),
         "torch": torch.__version__,
         "minutes": options.minutes,
         "seed": options.seed,
         "training_frames": len(frames),
-        **train(frames, held_out, model, call, turn, options),
+        **train(frames, held_out, network, options),
         "validation": test(held_out, model, call)[0],
     }
     label = options.label or options.kind
@@ -352,7 +401,9 @@ def main():
     if options.turns:
         answer["turned"] = turned(Frames(options.folder / f"{options.tests[0]}.npz"), model, call, options)
         path.write_text(json.dumps(answer, indent=1))
-    print(json.dumps({key: answer[key] for key in ("what", "weights", "steps", "validation", *options.tests)}))
+    print(
+        json.dumps({key: answer[key] for key in ("what", "recipe", "weights", "steps", "validation", *options.tests)})
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ and all of it with `--set acac` for acetylacetone.
 
 Make the environments with `python -m venv envs/nequip` and `pip install torch nequip` (mace-torch) there. The protocol
 of the table is `--minutes 180`. Every network gets the same loop (`equal_time_worker.py`); what follows on the command
-line of `train` goes to it. Test sets are read once, after training. Records B2 (3BPA at 300 K, beside NequIP), B2a
+line of `train` goes to it, `--optimizer soap --batch 3` say. Test sets are read once, after training. Records B2 (3BPA at 300 K, beside NequIP), B2a
 (beside MACE) and B2b (1200 K, beside NequIP); of AcAc B3 and B3a (300 K, beside NequIP and MACE), B3b and B3c (600 K),
 B3d and B3e (energies along a dihedral angle and along the transfer of a proton, beside NequIP).
 """
@@ -119,7 +119,7 @@ def answers(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def describe(answer: dict[str, Any]) -> str:
     """One network, in words."""
-    return f"{answer['what']}, {answer['weights']} weights, torch {answer['torch']}"
+    return f"{answer['what']}, {answer['weights']} weights, {answer['recipe']}, torch {answer['torch']}"
 
 
 def rows_of(name: str) -> list[tuple[str, str, str, str, str, Path]]:
@@ -170,9 +170,8 @@ def record_rows(folder: Path, name: str) -> None:
                 f"{'force' if forces else 'energy'} RMSE on the {what}, after {minutes:g} min of process time of"
                 f" training steps on one core each"
                 f" (450 of the 300 K training frames, 50 held out choose the best of {len(ours['history'])} looks);"
-                f" one loop for all: AdamW, rate 0.01 with warm-up and half a cosine over the time, batches of"
-                f" 5, squared errors with energies per atom weighted 1 to 100, weights averaged (0.995). Ours:"
-                f" {describe(ours)}. Steps: {steps}.{reduced}"
+                f" one loop for all: warm-up and half a cosine over the time, squared errors with energies per atom"
+                f" weighted 1 to 100, weights averaged (0.995). Ours: {describe(ours)}. Steps: {steps}.{reduced}"
             ),
             note=f"all three: {both}",
             data_sha256=sha256_file(data),

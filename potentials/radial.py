@@ -44,12 +44,12 @@ class RadialNetwork(nn.Module):
     """Perceptron without biases from basis values to weights: where the basis vanishes, so do the weights.
 
     Since the basis goes to zero at the cutoff with two continuous derivatives, everything behind this
-    network does too, whatever its weights are.
+    network does too, whatever its weights are. `hidden` 0 leaves one matrix: weights linear in the basis.
     """
 
     def __init__(self, basis: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        widths = [basis, hidden, hidden, outputs]
+        widths = [basis, hidden, hidden, outputs] if hidden else [basis, outputs]
         self.weights = nn.ParameterList(torch.randn(a, b) / math.sqrt(a) for a, b in pairwise(widths))
 
     def forward(self, basis: Tensor) -> Tensor:

@@ -40,8 +40,9 @@ def test_bessel_functions_are_orthogonal_inside_the_sphere() -> None:
     assert torch.allclose(gram / gram[0, 0], torch.eye(count, dtype=torch.float64), atol=1e-3)
 
 
-def test_weights_vanish_with_the_basis() -> None:
-    network = RadialNetwork(8, 16, 5)
+@pytest.mark.parametrize("hidden", [16, 0])
+def test_weights_vanish_with_the_basis(hidden: int) -> None:
+    network = RadialNetwork(8, hidden, 5)
     basis = BesselBasis(5.0, 8)(torch.tensor([2.0, 5.0, 7.0]))
     weights = network(basis)
     assert weights[0].abs().max() > 0
