@@ -49,6 +49,10 @@ class KnownTypes:
     # by atoms of each species, fewest first: (type, atomic number in each slot) of the crystals that have them
     crystals: Mapping[tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]
 
+    def knows(self, numbers: Sequence[int]) -> bool:
+        """Whether a known crystal of this many atoms has the stoichiometry of `numbers`."""
+        return tuple(sorted(collections.Counter(numbers).values())) in self.crystals
+
     def draw(
         self, numbers: Sequence[int], generator: torch.Generator, likeness: float
     ) -> tuple[Frame, list[int]] | None:

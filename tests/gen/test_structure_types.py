@@ -10,7 +10,7 @@ import torch
 from crystal_samples import dataset, fcc, perovskite, rock_salt, structures
 from pymatgen.core import Lattice, Structure
 
-from gen.crystals import structure_types
+from gen.crystals import sampling, structure_types
 from gen.crystals.checkpoint import WEIGHTS, read_model
 from gen.crystals.config import CrystalTrainingConfig
 from gen.crystals.generation import generate_crystals
@@ -221,3 +221,25 @@ def test_samples_have_a_known_symmetry_unless_told_otherwise(model):
     alone = generate_crystals(model, [4], 2, {"num_atoms": 2}, FEW)[0].structure
     away = alone.frac_coords - held[4].structure.frac_coords
     assert np.abs(away - np.round(away)).max() < 1e-3
+
+
+def test_species_are_drawn_again_until_their_stoichiometry_is_known(model, monkeypatch):
+    def compositions(n_atoms):
+        crystals = [result.structure for result in generate_crystals(model, range(16), 3, {"num_atoms": n_atoms}, FEW)]
+        return [(model.types.knows(list(s.atomic_numbers)), s.composition) for s in crystals]
+
+    pairs, fives = compositions(2), compositions(5)
+    assert all(known for known, _ in pairs)
+    alone = generate_crystals(model, [7], 3, {"num_atoms": 5}, FEW)[0].structure
+    assert alone.composition == fives[7][1]
+    monkeypatch.setattr(sampling, "SPECIES_TRIED", 1)
+    first = compositions(5)
+    assert sum(known for known, _ in fives) > sum(known for known, _ in first)
+    for (known_first, once), (known, final) in zip(first, fives, strict=True):
+        assert final == once or (known and not known_first)
+
+
+def test_a_composition_that_is_asked_for_is_not_drawn_again(model):
+    (result,) = generate_crystals(model, [0], 1, {"composition": "Na2Cl", "num_atoms": 3}, FEW)
+    assert not model.types.knows([NA, NA, CL])
+    assert result.structure.composition.reduced_formula == "Na2Cl"
