@@ -11,23 +11,24 @@ Sorbus: by differences of energies, unless `--exact`), the optimiser and the bat
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.equal_time_networks import NETWORKS  # noqa: E402
+
 LR, EMA, WARMUP, CLIP = 0.01, 0.995, 100, 10.0
 ENERGY_START, ENERGY_END = 1.0, 100.0  # weight of the squared error per atom (eV), forces (eV/Å) have 1
-CUTOFF = 5.0
 LOOKS = 8  # validations; they do not count
+SAVE_SECONDS = 60.0  # of training between states
 
 
 class Frames:
@@ -59,160 +60,6 @@ class Frames:
         )
 
 
-class Network(NamedTuple):
-    """A network as the loop wants it."""
-
-    model: torch.nn.Module
-    call: Callable  # (positions, edges, frames, training) to energies and forces
-    what: str
-    turn: Callable | None = None  # (step, frames) to a rotation a frame
-    loss: Callable | None = None  # (positions, edges, frames, loss of energies and forces) to a loss; None: of `call`
-
-
-def sorbus(frames, options):
-    """Our default network (or, `plain`, the one without symmetry)."""
-    from potentials.atom_graph import collate, make_graph
-    from potentials.augmentation import random_orthogonal
-    from potentials.difference_loss import difference_loss
-    from potentials.neighbours import Neighbours
-    from potentials.network import NetworkConfig
-    from potentials.network_potential import EnergyModel
-
-    plain = options.kind == "plain"
-    shape = {"cutoff": CUTOFF} | json.loads(options.network)
-    config = NetworkConfig(architecture="plain" if plain else "density", **shape)
-    scale = float(frames.forces.square().mean().sqrt())
-    model = EnergyModel(config, {int(z): 0.0 for z in np.unique(frames.numbers)}, scale)
-
-    def inputs(positions, edges, count):
-        split = positions.reshape(count, -1, 3).numpy()
-        batch = collate([make_graph(frames.numbers, one) for one in split])
-        return batch, Neighbours(edges, positions.new_zeros(edges.shape[1], 3), batch.batch[edges[0]])
-
-    def call(positions, edges, count, training):
-        batch, neighbours = inputs(positions, edges, count)
-        output = model(batch, neighbours, stress=False, differentiable=training)
-        return output["energy"], output["forces"]
-
-    def loss(positions, edges, count, penalty):
-        def of_output(output):
-            return penalty(output["energy"], output["forces"])
-
-        return difference_loss(model, *inputs(positions, edges, count), of_output, stress=False)
-
-    def turn(step, count):
-        return random_orthogonal(count, options.seed, step)
-
-    positions, edges, *_ = frames.batch(list(range(0, len(frames), max(1, len(frames) // 32)))[:32])
-    model.calibrate(*inputs(positions, edges, len(positions) // len(frames.numbers)))
-    if plain:
-        what = "64 channels, degree 2, two layers, no symmetry built in, frames turned at random at each step"
-    else:
-        sent = " + ".join(f"{count}x{degree}" for degree, count in enumerate(config.carried))
-        what = f"{config.channels} channels, l = {config.lmax}, carries {sent}, {config.layers} layers"
-        what += f", radial networks of width {config.radial_hidden}" if config.radial_hidden else ", linear radial"
-    how = "twice" if options.exact else "by differences"
-    what = f"Sorbus, {what}, eager, float32, losses on forces differentiated {how}"
-    return Network(model, call, what, turn if plain else None, None if options.exact else loss)
-
-
-def nequip(frames, options):
-    """NequIP with its defaults (4 layers, 32 features) and without the odd-parity copies, which it calls faster."""
-    from nequip.model import NequIPGNNModel
-    from nequip.utils.global_state import set_global_state
-
-    set_global_state()
-    species = np.unique(frames.numbers)
-    symbols = [f"E{z}" for z in species]
-    neighbours = float(np.mean([edges.shape[1] for edges in frames.edges])) / len(frames.numbers)
-    model = NequIPGNNModel(
-        seed=options.seed,
-        model_dtype="float32",
-        type_names=symbols,
-        r_max=CUTOFF,
-        num_layers=options.nequip_layers,
-        l_max=options.nequip_lmax,
-        parity=False,
-        num_features=options.nequip_features,
-        avg_num_neighbors=neighbours,
-        per_type_energy_scales=float(frames.forces.square().mean().sqrt()),
-        per_type_energy_shifts=dict.fromkeys(symbols, 0.0),
-    )
-    types = torch.from_numpy(np.searchsorted(species, frames.numbers))
-
-    def call(positions, edges, count, training):
-        n = len(types)
-        output = model(
-            {
-                "pos": positions.clone(),
-                "atom_types": types.repeat(count),
-                "edge_index": edges,
-                "batch": torch.arange(count).repeat_interleave(n),
-                "num_atoms": torch.full((count,), n),
-            }
-        )
-        return output["total_energy"].reshape(-1), output["forces"]
-
-    what = f"{options.nequip_layers} layers, l = {options.nequip_lmax}, {options.nequip_features} features, no parity"
-    version = importlib.metadata.version("nequip")
-    return Network(model, call, f"NequIP {version}, {what}, eager, float32")
-
-
-def mace(frames, options):
-    """MACE: two layers, correlation 3, l = 3."""
-    torch.set_default_dtype(torch.float32)
-    import mace.modules as modules
-    from e3nn import o3
-
-    species = np.unique(frames.numbers)
-    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-    model = modules.ScaleShiftMACE(
-        r_max=CUTOFF,
-        num_bessel=8,
-        num_polynomial_cutoff=5,
-        max_ell=3,
-        interaction_cls=block,
-        interaction_cls_first=block,
-        num_interactions=2,
-        num_elements=len(species),
-        hidden_irreps=o3.Irreps(options.mace_irreps),
-        MLP_irreps=o3.Irreps("16x0e"),
-        atomic_energies=np.zeros(len(species)),
-        avg_num_neighbors=float(np.mean([edges.shape[1] for edges in frames.edges])) / len(frames.numbers),
-        atomic_numbers=[int(z) for z in species],
-        correlation=3,
-        gate=torch.nn.functional.silu,
-        atomic_inter_scale=float(frames.forces.square().mean().sqrt()),
-        atomic_inter_shift=0.0,
-    )
-    types = torch.from_numpy(np.searchsorted(species, frames.numbers))
-    attributes = torch.nn.functional.one_hot(types, len(species)).float()
-
-    def call(positions, edges, count, training):
-        n = len(types)
-        zeros = torch.zeros(edges.shape[1], 3)
-        output = model(
-            {
-                "positions": positions.float(),
-                "node_attrs": attributes.repeat(count, 1),
-                "edge_index": edges,
-                "cell": torch.zeros(3 * count, 3),
-                "unit_shifts": zeros,
-                "shifts": zeros,
-                "batch": torch.arange(count).repeat_interleave(n),
-                "ptr": torch.arange(count + 1) * n,
-                "head": torch.zeros(count, dtype=torch.long),
-            },
-            training=training,
-            compute_stress=False,
-        )
-        return output["energy"], output["forces"]
-
-    version = importlib.metadata.version("mace-torch")
-    what = f"MACE {version}, two layers of {options.mace_irreps}, l = 3, correlation 3, float32"
-    return Network(model, call, what)
-
-
 def optimizer_of(parameters, options):
     """AdamW, or SOAP."""
     if options.optimizer == "soap":
@@ -223,7 +70,10 @@ def optimizer_of(parameters, options):
 
 
 def train(frames, held_out, network, options):
-    """Train for the minutes given; leaves the best averaged weights in the model and returns what happened."""
+    """Train for the minutes given; leaves the best averaged weights in the model and returns what happened.
+
+    A run that was killed goes on from its state of a minute ago at most.
+    """
     model, call = network.model, network.call
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = optimizer_of(parameters, options)
@@ -232,7 +82,16 @@ def train(frames, held_out, network, options):
     history: list[dict[str, float]] = []
     order: list[list[int]] = []
     n_atoms, budget = len(frames.numbers), 60.0 * options.minutes
-    spent, step, epoch = 0.0, 0, 0
+    spent, step, epoch, saved = 0.0, 0, 0, 0.0
+    state = read_state(options)
+    if state:
+        fill(parameters, state["parameters"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, best, best_error = state["average"], state["best"], state["best_error"]
+        history, order = state["history"], state["order"]
+        spent, step, epoch = state["spent"], state["step"], state["epoch"]
+        saved = spent
+        print(f"going on after {step} steps, {spent:.0f} s", flush=True)
     model.train()
     while spent < budget:
         start = time.process_time()
@@ -276,23 +135,67 @@ def train(frames, held_out, network, options):
             print(json.dumps(history[-1]), flush=True)
             if errors["forces_rmse"] < best_error:
                 best, best_error = [p.clone() for p in average], errors["forces_rmse"]
-    with torch.no_grad():
-        for parameter, kept in zip(parameters, best, strict=True):
-            parameter.copy_(kept)
+        if spent > saved + SAVE_SECONDS:
+            saved = spent
+            write_state(
+                options,
+                parameters=[p.detach() for p in parameters],
+                optimizer=optimizer.state_dict(),
+                average=average,
+                best=best,
+                best_error=best_error,
+                history=history,
+                order=order,
+                spent=spent,
+                step=step,
+                epoch=epoch,
+            )
+    fill(parameters, best)
     return {"seconds": spent, "steps": step, "epochs": step * options.batch / len(frames), "history": history}
+
+
+def state_path(options):
+    """Where a run keeps what a killed one resumes from."""
+    return options.folder / f"{options.label or options.kind}.state"
+
+
+def identity(options):
+    """What must be the same for a state to be continued."""
+    neutral = ("folder", "tests", "turns", "turned_frames", "fresh")
+    return {key: value for key, value in vars(options).items() if key not in neutral}
+
+
+def write_state(options, **state):
+    """Put it in place whole or not at all."""
+    path = state_path(options)
+    scratch = path.with_suffix(".part")
+    torch.save({"identity": identity(options), **state}, scratch)
+    scratch.replace(path)
+
+
+def read_state(options):
+    """The state of a killed run with the same options, if there is one."""
+    path = state_path(options)
+    if options.fresh or not path.exists():
+        return None
+    state = torch.load(path, weights_only=True)
+    return state if state["identity"] == identity(options) else None
+
+
+def fill(parameters, values):
+    """Copy values into the weights."""
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
 
 
 @contextlib.contextmanager
 def averaged(parameters, average):
     """The averaged weights in place of the present ones."""
     present = [p.detach().clone() for p in parameters]
-    with torch.no_grad():
-        for parameter, kept in zip(parameters, average, strict=True):
-            parameter.copy_(kept)
+    fill(parameters, average)
     yield
-    with torch.no_grad():
-        for parameter, kept in zip(parameters, present, strict=True):
-            parameter.copy_(kept)
+    fill(parameters, present)
 
 
 def test(frames, model, call):
@@ -354,7 +257,7 @@ def turned(frames, model, call, options):
 def main():
     """Train, validate, test, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["sorbus", "plain", "nequip", "mace"])
+    parser.add_argument("kind", choices=list(NETWORKS))
     parser.add_argument("folder", type=Path, help="train.npz, validation.npz and the test sets as <name>.npz")
     parser.add_argument("--minutes", type=float, required=True, help="process time of training steps")
     parser.add_argument("--tests", nargs="*", default=["test_300K", "hot_1200K"])
@@ -362,6 +265,7 @@ def main():
     parser.add_argument("--label", help="name of the answer; default the kind")
     parser.add_argument("--turns", type=int, default=0, help="orientations of each frame (Sorbus's networks), 0: none")
     parser.add_argument("--turned-frames", type=int, default=100, help="of the first test set")
+    parser.add_argument("--fresh", action="store_true", help="start over though a killed run left a state")
     parser.add_argument("--batch", type=int, default=5, help="frames a step")
     parser.add_argument("--optimizer", choices=["adamw", "soap"], default="adamw")
     parser.add_argument("--lr", type=float, default=LR)
@@ -372,12 +276,10 @@ def main():
     parser.add_argument("--nequip-features", type=int, default=32)
     parser.add_argument("--mace-irreps", default="64x0e")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     frames, held_out = Frames(options.folder / "train.npz"), Frames(options.folder / "validation.npz")
-    make = {"sorbus": sorbus, "plain": sorbus, "nequip": nequip, "mace": mace}[options.kind]
-    network = make(frames, options)
+    network = NETWORKS[options.kind](frames, options)
     model, call = network.model, network.call
     answer = {
         "what": network.what,
@@ -398,6 +300,7 @@ def main():
         answer[name] = errors
         np.savez(options.folder / f"{label}_{name}.npz", energies=energy.numpy(), forces=force.numpy())
         path.write_text(json.dumps(answer, indent=1))
+    state_path(options).unlink(missing_ok=True)
     if options.turns:
         answer["turned"] = turned(Frames(options.folder / f"{options.tests[0]}.npz"), model, call, options)
         path.write_text(json.dumps(answer, indent=1))

@@ -10,9 +10,10 @@ and all of it with `--set acac` for acetylacetone.
 
 Make the environments with `python -m venv envs/nequip` and `pip install torch nequip` (mace-torch) there. The protocol
 of the table is `--minutes 180`. Every network gets the same loop (`equal_time_worker.py`); what follows on the command
-line of `train` goes to it, `--optimizer soap --batch 3` say. Test sets are read once, after training. Records B2 (3BPA at 300 K, beside NequIP), B2a
-(beside MACE) and B2b (1200 K, beside NequIP); of AcAc B3 and B3a (300 K, beside NequIP and MACE), B3b and B3c (600 K),
-B3d and B3e (energies along a dihedral angle and along the transfer of a proton, beside NequIP).
+line of `train` goes to it, `--optimizer soap --batch 3` say. Test sets are read once, after training. Records B2 (3BPA
+at 300 K, beside NequIP), B2a (beside MACE) and B2b (1200 K, beside NequIP); of AcAc B3 and B3a (300 K, beside NequIP
+and MACE), B3b and B3c (600 K), B3d and B3e (energies along a dihedral angle and along the transfer of a proton, beside
+NequIP).
 """
 
 import argparse
