@@ -83,7 +83,7 @@ def main() -> None:
         judge = load_potential({"name": "external", "python": options.second, "model": "sevenn"})
         seen = options.second_count
         everything = [verdict.structure for found in verdicts for verdict in found[:seen]]
-        other = single_point_table(judge, "sevennet-0", everything, Path("runs/hull"), table)
+        other = single_point_table(judge, "sevennet-0", Path("runs/hull"), table, everything)
         second = f"; second judge SevenNet-0, single points on the first {seen} relaxed crystals, {describe(other)}"
         for found, novel, row in zip(verdicts, novelty, values, strict=True):
             opinions = second_opinion(found[:seen], other, judge)

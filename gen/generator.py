@@ -13,6 +13,7 @@ from gen.crystals.checkpoint import CrystalModel, find_checkpoint, read_model
 from gen.crystals.inpainting import Fixed, Start
 from gen.crystals.properties import PropertySpec
 from gen.crystals.sampling import SamplingConfig
+from gen.crystals.screen import Screen, ScreenConfig, load_screen, screened_crystals
 from potentials.config import parse_config
 from potentials.errors import InputError
 
@@ -93,6 +94,7 @@ class Generator:
         resample_invalid: bool = True,
         symmetrize: bool = False,
         symprec: float = 0.1,
+        screen: Screen | ScreenConfig | Mapping[str, Any] | int | None = None,
         **settings: Any,
     ) -> list[Structure]:
         """Generate `n` crystals under conditions, around a fixed part, or from a given structure.
@@ -112,6 +114,9 @@ class Generator:
                 returned, marked in `properties["fault"]`.
             symmetrize: impose the symmetry spglib finds within `symprec` Å and give the primitive cell; not
                 available around a fixed part, which it would move.
+            screen: draw several candidates for each structure and return the one that a fast potential finds most
+                stable: how many, or settings as `ScreenConfig` has them (`gen.crystals.screen`). Draws candidates
+                that fail the gate again whatever `resample_invalid` says.
             settings: fields of `SamplingConfig`, e.g. steps=50, temperature=0.9, resample=3.
 
         Returns:
@@ -126,18 +131,22 @@ class Generator:
             settings["guidance"] = guidance
         if symmetrize and fixed is not None:
             raise InputError("symmetrize would move what is fixed: drop one of the two")
-        results = generation.generate_crystals(
-            self.model,
-            range(first, first + n),
-            seed,
-            conditions,
-            parse_config(SamplingConfig, settings, "sampling"),
-            batch_size=batch_size,
-            resample_invalid=resample_invalid,
-            progress=progress,
-            fixed=Fixed(fixed) if isinstance(fixed, Structure) else fixed,
-            start=Start(start, noise) if isinstance(start, Structure) else start,
-        )
+        chosen = load_screen(screen)
+        asked: dict[str, Any] = {
+            "conditions": conditions,
+            "config": parse_config(SamplingConfig, settings, "sampling"),
+            "batch_size": batch_size,
+            "progress": progress,
+            "fixed": Fixed(fixed) if isinstance(fixed, Structure) else fixed,
+            "start": Start(start, noise) if isinstance(start, Structure) else start,
+        }
+        indices = range(first, first + n)
+        if chosen is None:
+            results = generation.generate_crystals(
+                self.model, indices, seed, resample_invalid=resample_invalid, **asked
+            )
+        else:
+            results = screened_crystals(self.model, indices, seed, chosen, **asked)
         structures = []
         for result in results:
             if result.structure is None:

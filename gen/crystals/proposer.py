@@ -8,6 +8,7 @@ from pydantic import Field
 from gen.crystals.generation import Generated, generate_crystals, make_task, symmetrize
 from gen.crystals.inpainting import Fixed, Start
 from gen.crystals.sampling import SamplingConfig
+from gen.crystals.screen import Screen, ScreenConfig, screened_crystals
 from gen.generator import Generator
 from gen.proposal import Proposal
 from potentials.errors import InputError
@@ -29,6 +30,7 @@ class CrystalSettings(SamplingConfig):
     start: str | None = None  # structure file to start from
     start_noise: float = Field(default=0.3, gt=0, le=1)  # noise level it is brought to first
     species_noise: float = Field(default=0.0, ge=0, le=1)  # share of its elements that are drawn again
+    screen: ScreenConfig | None = None  # draw several candidates for each crystal, return the most stable
 
 
 class CrystalProposer:
@@ -53,6 +55,7 @@ class CrystalProposer:
             raise InputError("fix_sites without fix: name the structure file whose sites are kept")
         if given.start is not None:
             self.start = Start(read_structure(given.start), given.start_noise, given.species_noise)
+        self.screen = None if given.screen is None else Screen(given.screen)
         # refuse now what would otherwise fail at the first proposal
         make_task(self.model, given.conditions, self.sampling, self.fixed, self.start)
 
@@ -60,17 +63,15 @@ class CrystalProposer:
         """Yield one `Proposal` for each index, in order."""
         for start in range(0, len(indices), CHUNK):
             chunk = indices[start : start + CHUNK]
-            for result in generate_crystals(
-                self.model,
-                chunk,
-                seed,
-                self.settings.conditions,
-                self.sampling,
-                resample_invalid=True,
-                fixed=self.fixed,
-                start=self.start,
-            ):
+            for result in self._generated(chunk, seed):
                 yield self._proposal(result, seed)
+
+    def _generated(self, indices: range, seed: int) -> list[Generated]:
+        asked: dict[str, Any] = {"conditions": self.settings.conditions, "config": self.sampling}
+        asked |= {"fixed": self.fixed, "start": self.start}
+        if self.screen is None:
+            return generate_crystals(self.model, indices, seed, resample_invalid=True, **asked)
+        return screened_crystals(self.model, indices, seed, self.screen, **asked)
 
     def _proposal(self, result: Generated, seed: int) -> Proposal:
         provenance = {
@@ -86,6 +87,8 @@ class CrystalProposer:
             provenance["fixed"] = {"sites": self.fixed.sites, "what": self.settings.fix_what}
         if self.start is not None:
             provenance["start"] = {"noise": self.start.noise, "species_noise": self.start.species_noise}
+        if self.screen is not None and result.structure is not None:
+            provenance["screen"] = result.structure.properties["screen"]
         if result.structure is None or result.fault is not None:
             return Proposal(result.index, None, provenance, failure=result.fault)
         if not self.settings.symmetrize or self.fixed is not None:  # a standard cell would not hold the fixed part

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from gen.crystals.crystal_lines import append_lines, from_line, read_lines, to_l
 from gen.crystals.dataset import CrystalDataset
 from gen.crystals.generation import generate_crystals
 from gen.crystals.sampling import SamplingConfig
+from gen.crystals.screen import Screen, screened_crystals
 from gen.evaluation.hull import HullTable
-from gen.evaluation.stability import TwinConfig, Verdict, judge
+from gen.evaluation.stability import TwinConfig, Verdict, judge, placed
 from potentials.potential import Potential
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ def verified_samples(
     twin: TwinConfig,
     *,
     sampling: SamplingConfig | None = None,
+    screen: Screen | None = None,
     potential: Potential | None = None,
     say: Callable[[str], None] = logger.info,
     progress: bool = False,
@@ -40,9 +43,12 @@ def verified_samples(
 
     A crystal that fails the geometry gate is drawn again, up to ten times; one that never passes has a line in
     `samples.jsonl` but no verdict: rates must be over `count`. What the folder holds already is not done again, so it
-    must be of the same model, seed and settings.
+    must be of the same model, seed and settings; only the hull's table may be another one.
+
+    Args:
+        screen: each crystal is chosen among several candidates by it.
     """
-    structures = _sampled(model, count, seed, folder / "samples.jsonl", sampling or SamplingConfig(), progress)
+    structures = _sampled(model, count, seed, folder / "samples.jsonl", sampling or SamplingConfig(), screen, progress)
     path = folder / "verdicts.jsonl"
     rows = read_lines(path)
 
@@ -53,18 +59,33 @@ def verified_samples(
         say(f"{folder.name}: {len(rows)} of {len(structures)} judged")
 
     judge(structures[len(rows) :], table, twin, potential=potential, progress=progress, on_chunk=keep)
-    return [verdict_from_line(row) for row in rows]
+    return [placed(verdict_from_line(row), table) for row in rows]
 
 
 def _sampled(
-    model: CrystalModel, count: int, seed: int, path: Path, config: SamplingConfig, progress: bool
+    model: CrystalModel,
+    count: int,
+    seed: int,
+    path: Path,
+    config: SamplingConfig,
+    screen: Screen | None,
+    progress: bool,
 ) -> list[Structure]:
     rows = read_lines(path)
     for start in range(len(rows), count, CHUNK):
         indices = range(start, min(start + CHUNK, count))
-        drawn = generate_crystals(model, indices, seed, config=config, resample_invalid=True, progress=progress)
+        began = time.process_time()
+        if screen is None:
+            drawn = generate_crystals(model, indices, seed, config=config, resample_invalid=True, progress=progress)
+        else:
+            drawn = screened_crystals(model, indices, seed, screen, config=config, progress=progress)
+        each = round((time.process_time() - began) / len(drawn), 4)
         fresh = [
-            {"index": g.index, **({"fault": g.fault} if g.structure is None or g.fault else to_line(g.structure))}
+            {
+                "index": g.index,
+                "seconds": each,  # of one core, the mean of its chunk
+                **({"fault": g.fault} if g.structure is None or g.fault else to_line(g.structure)),
+            }
             for g in drawn
         ]
         append_lines(path, fresh)

@@ -16,10 +16,12 @@ import numpy as np
 from pymatgen.core import Composition, Element
 from scipy.optimize import linprog
 
+import potentials
 from potentials.errors import InputError
-from potentials.files import write_atomic
+from potentials.files import sha256_file, write_atomic
 
 TABLE = Path(__file__).parent / "data" / "hull_chgnet.json.gz"
+SCREEN_TABLE = Path(__file__).parent / "data" / "hull_sorbus_crystals.json.gz"  # of the distilled potential
 FORMAT_VERSION = 1
 CREDIBLE = -0.3  # eV/atom; finds lie meV below a known hull: further down a phase is missing, or the potential fails
 METASTABLE = 0.1  # eV/atom above the hull, the field's usual limit (Zeni et al. 2025; Sun et al. 2016)
@@ -32,7 +34,7 @@ class Phase:
     formula: str  # reduced
     energy: float  # eV/atom
     relaxed: bool  # by the table's potential; otherwise a single point at the published geometry
-    source: str = ""  # "" for the crystal pool, otherwise where the structure or the energy is from
+    source: str = ""  # "" for the crystal pool; element: an elemental crystal; substituted: a guessed compound
 
 
 @dataclass(frozen=True)
@@ -146,13 +148,21 @@ def read_table(path: str | Path = TABLE) -> HullTable:
         raise InputError(f"cannot read the hull table {path} ({error}): copy it again, or leave it out") from None
 
 
+def potential_key(name: str) -> str:
+    """What a table says its energies are by: a potential's name, with a hash of the weights of one of ours."""
+    shipped = Path(potentials.__file__).parent / "weights" / "crystals"
+    weights = (shipped if name == "sorbus-crystals" else Path(name)) / "model.safetensors"
+    return f"{name}@{sha256_file(weights)[:12]}" if weights.is_file() else name
+
+
 def describe(table: HullTable) -> str:
     """One phrase for protocols."""
-    relaxed = sum(phase.relaxed for phase in table.phases.values())
+    phases = table.phases.values()
+    relaxed, guessed = sum(p.relaxed for p in phases), sum(p.source == "substituted" for p in phases)
     elements = {symbol for formula in table.phases for symbol in Composition(formula).get_el_amt_dict()}
     return (
-        f"hull of {len(table.phases)} reference compositions over {len(elements)} elements, all by {table.potential}, "
-        f"{relaxed} relaxed and the others single points at their published geometry"
+        f"hull of {len(phases)} reference compositions over {len(elements)} elements ({guessed} of them substituted "
+        f"compounds of pairs without any), all by {table.potential}, {relaxed} relaxed and the others single points"
     )
 
 

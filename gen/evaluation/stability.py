@@ -15,6 +15,7 @@ from pydantic import Field
 from pymatgen.core import Structure
 from scipy.stats import spearmanr
 
+from gen.crystals.rattle import rattled
 from gen.evaluation.hull import CREDIBLE, METASTABLE, HullTable, describe, energy_above_hull
 from gen.evaluation.metric import Metric
 from gen.evaluation.novelty import MATCHER, unique_flags
@@ -33,12 +34,14 @@ class TwinConfig(Config):
     fmax: float = Field(default=0.05, gt=0)  # eV/Å
     smax: float = Field(default=2e-3, gt=0)  # eV/Å^3; 0.3 GPa moves an energy by less than 1 meV/atom
     max_steps: int = Field(default=150, ge=1)
+    rattle: float = Field(default=0.05, ge=0)  # Å, displacements before relaxing: off the saddles of a symmetry
     chunk: int = Field(default=64, ge=1)  # crystals between two checkpoints
 
     def describe(self) -> str:
         """One phrase for protocols."""
+        first = f"rattled by {self.rattle} Å, " if self.rattle else ""
         return (
-            f"relaxed with {self.potential if isinstance(self.potential, str) else self.potential.get('model')} "
+            f"{first}relaxed with {self.potential if isinstance(self.potential, str) else self.potential.get('model')} "
             f"(L-BFGS, variable cell, fmax {self.fmax} eV/Å, smax {self.smax} eV/Å^3, at most {self.max_steps} steps)"
         )
 
@@ -93,7 +96,7 @@ def judge(
     for start in range(0, len(structures), config.chunk):
         chunk = structures[start : start + config.chunk]
         relaxed = relax(
-            chunk,
+            [rattled(structure, config.rattle) for structure in chunk] if config.rattle else chunk,
             model,
             fmax=config.fmax,
             smax=config.smax,
@@ -113,7 +116,8 @@ def _verdict(before: Structure, after: Relaxed, table: HullTable) -> Verdict:
         reason = after.failure or "no energy"
         return Verdict(before, None, None, (), None, None, after.steps, False, reason)
     if after.initial_energy is not None and after.energy > after.initial_energy + UPHILL * len(before):
-        # a step too long threw it into a worse basin: the crystal as given is the better answer
+        # a step too long threw it into a worse basin: the crystal as given is the better answer (its energy is that
+        # of the rattled one, a few meV/atom above its own)
         after = dataclasses.replace(
             after, structure=before, energy=after.initial_energy, converged=False, volume_change=0.0
         )
@@ -130,6 +134,16 @@ def _verdict(before: Structure, after: Relaxed, table: HullTable) -> Verdict:
         steps=after.steps,
         converged=after.converged,
         failure=above.reason,
+    )
+
+
+def placed(verdict: Verdict, table: HullTable) -> Verdict:
+    """A relaxed crystal above another hull; its energy must be of that hull's potential."""
+    if verdict.energy is None:
+        return verdict
+    above = energy_above_hull(verdict.structure.composition, verdict.energy, table)
+    return dataclasses.replace(
+        verdict, above_hull=above.energy, decomposition=above.decomposition, failure=above.reason
     )
 
 
@@ -206,17 +220,7 @@ def second_opinion(
             reason = verdict.failure or point.failure or "no energy"
             opinions.append(dataclasses.replace(verdict, energy=None, above_hull=None, failure=reason))
             continue
-        energy = point.energy / len(verdict.structure)
-        above = energy_above_hull(verdict.structure.composition, energy, table)
-        opinions.append(
-            dataclasses.replace(
-                verdict,
-                energy=energy,
-                above_hull=above.energy,
-                decomposition=above.decomposition,
-                failure=above.reason,
-            )
-        )
+        opinions.append(placed(dataclasses.replace(verdict, energy=point.energy / len(verdict.structure)), table))
     return opinions
 
 

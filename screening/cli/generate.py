@@ -32,6 +32,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "sorbus generate --checkpoint runs/finetune/crystals --condition band_gap=2.0 --guidance 2",
             "sorbus generate --fix host.cif --fix-sites 0,1 --condition num_atoms=7   # complete the rest",
             "sorbus generate --start known.cif --noise 0.3    # variations of a structure",
+            "sorbus generate count=16 --screen 8              # the most stable of eight candidates each",
             "sorbus generate model=sorbents count=16 conditions.void_fraction=0.7     # porous frameworks",
             "sorbus generate model=sorbents --condition net=pcu --condition metals=Zn,Cu",
             "sorbus generate model=sorbents --fix pcu:N16:E14 --fix-what nodes         # redraw the linkers",
@@ -63,6 +64,14 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--start", metavar="FILE", help="structure to start from")
     parser.add_argument("--noise", metavar="LEVEL", help="noise level of the start, above 0 up to 1 (default 0.3)")
     parser.add_argument("--species-noise", metavar="SHARE", help="share of its elements drawn again (default 0)")
+    parser.add_argument(
+        "--screen",
+        metavar="N",
+        help="of crystals: draw N candidates for each and return the one a fast potential finds most stable",
+    )
+    parser.add_argument(
+        "--screen-limit", metavar="EV", help="the first candidate at most this high above the hull (eV/atom) instead"
+    )
     parser.add_argument("--framework", metavar="NET", help="of zeolites: a known net (sod, FAU) or a silica file")
     parser.add_argument(
         "--decorate",
@@ -116,6 +125,7 @@ def _with_flags(settings: "GenerateSettings", arguments: argparse.Namespace) -> 
         "start": arguments.start,
         "start_noise": _number("--noise", arguments.noise),
         "species_noise": _number("--species-noise", arguments.species_noise),
+        "screen": _screen(arguments, options.get("screen")),
         "framework": arguments.framework,
         "decoration": _decoration(arguments.decorate),
     }
@@ -140,6 +150,16 @@ def _sites(text: str | None) -> tuple[int, ...] | None:
     if not parts or not all(part.isdecimal() for part in parts):
         raise InputError(f"--fix-sites {text!r} is not a list of site numbers: write it as 0,1,4")
     return tuple(int(part) for part in parts)
+
+
+def _screen(arguments: argparse.Namespace, given: Any) -> dict[str, Any] | None:
+    """The screen's settings with what the flags say on top of them; None without any."""
+    candidates, limit = arguments.screen, _number("--screen-limit", arguments.screen_limit)
+    if candidates is not None and not (candidates.isdecimal() and int(candidates) > 0):
+        raise InputError(f"--screen {candidates!r} is not a number of candidates: write it as --screen 8")
+    flags = {"candidates": None if candidates is None else int(candidates), "limit": limit}
+    settings = {**(given or {}), **{name: value for name, value in flags.items() if value is not None}}
+    return settings or None
 
 
 def _decoration(text: str | None) -> dict[str, Any] | None:
