@@ -28,7 +28,8 @@ def draw_learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> Pat
     pyplot = _pyplot()
     if pyplot is None or len(history) < 2:
         return None
-    minutes = [row["seconds"] / 60 for row in history]
+    seconds = [row["seconds"] for row in history]
+    unit, factor = ("hours", 3600) if seconds[-1] > 7200 else ("minutes", 60) if seconds[-1] > 120 else ("seconds", 1)
     panels = {
         "validation_forces_rmse": "force RMSE, meV/Å",
         "validation_energy_rmse": "energy RMSE, meV/atom",
@@ -37,29 +38,39 @@ def draw_learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> Pat
     panels = {key: label for key, label in panels.items() if key in history[-1]}
     figure, axes = _panels(pyplot, len(panels))
     for axis, (key, label) in zip(axes, panels.items(), strict=True):
-        axis.loglog(minutes, [row[key] for row in history], color="#1f6f8b")
-        axis.set_xlabel("minutes of training")
+        axis.loglog([s / factor for s in seconds], [row[key] for row in history], color="#1f6f8b")
+        axis.set_xlabel(f"{unit} of training")
         axis.set_ylabel(label)
+        _plain_numbers(axis.xaxis)
+        _plain_numbers(axis.yaxis)
         axis.grid(alpha=0.3, which="both")
     return _save(figure, path)
 
 
 def draw_parity(path: Path, potential: Potential, frames: Sequence[AtomGraph], batch_size: int = 16) -> Path | None:
-    """Predicted against true relative energies (eV/atom) and forces (eV/Å) of held-out frames."""
+    """Predicted against true relative energies (eV/atom), forces (eV/Å) and stresses (eV/Å^3) of held-out frames."""
     pyplot = _pyplot()
     if pyplot is None or not frames:
         return None
-    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"energy": [], "forces": []}
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"energy": [], "forces": [], "stress": []}
+    with_stress = "stress" in frames[0]
     for start in range(0, len(frames), batch_size):
         batch = collate(frames[start : start + batch_size])
-        output = potential(batch, stress=False)  # type: ignore[arg-type]
+        output = potential(batch, stress=with_stress)  # type: ignore[arg-type]
         sizes = np.diff(batch.ptr.numpy())
         pairs["energy"].append((batch.energy.numpy() / sizes, output["energy"].numpy() / sizes))
         if "forces" in batch:
             pairs["forces"].append((batch.forces.numpy().ravel(), output["forces"].numpy().ravel()))
+        if with_stress:
+            labelled = batch.stress.isfinite().numpy()  # molecules have none
+            pairs["stress"].append((batch.stress.numpy()[labelled], output["stress"].numpy()[labelled]))
     panels = {key: value for key, value in pairs.items() if value}
     figure, axes = _panels(pyplot, len(panels))
-    units = {"energy": "energy minus mean, eV/atom", "forces": "force component, eV/Å"}
+    units = {
+        "energy": "energy minus mean, eV/atom",
+        "forces": "force component, eV/Å",
+        "stress": "stress component, eV/Å$^3$",
+    }
     for axis, (key, values) in zip(axes, panels.items(), strict=True):
         true, predicted = (np.concatenate(column) for column in zip(*values, strict=True))
         shift = true.mean() if key == "energy" else 0.0
@@ -85,9 +96,20 @@ def draw_element_errors(path: Path, errors: Mapping[str, Mapping[str, float]]) -
     axis.bar(places + 0.2, [errors[s]["forces_rmse"] for s in symbols], 0.4, color="#1f6f8b", label="RMSE")
     axis.set_xticks(places, symbols)
     axis.set_yscale("log")
+    axis.set_ylim(bottom=0.5 * max(1e-3, min(errors[s]["forces_rmse"] for s in symbols)))  # no bar is cut to nothing
     axis.set_ylabel("force component, meV/Å")
-    axis.legend(frameon=False)
+    _plain_numbers(axis.yaxis)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return _save(figure, path)
+
+
+def _plain_numbers(axis: Any) -> None:
+    """Ticks of a logarithmic axis as 0.2, 5 or 2000, few enough to be read beside each other."""
+    from matplotlib import ticker
+
+    axis.set_major_locator(ticker.LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _panels(pyplot: Any, count: int) -> tuple[Any, list[Any]]:

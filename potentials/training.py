@@ -306,6 +306,12 @@ class _Reporter(lightning.Callback):
         if self.tracker is not None:
             self.tracker.log({key: float(v) for key, v in row.items() if key != "step"}, row["step"])
 
+    def on_exception(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()  # what went wrong gets a line of its own
+
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
         if self.bar is not None:
             self.bar.close()
@@ -328,7 +334,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+            for category in (UserWarning, FutureWarning):
+                warnings.filterwarnings("ignore", category=category, module="lightning")
             yield
     finally:
         for logger, level in zip(loggers, before, strict=True):

@@ -33,6 +33,9 @@ class Tracker(Protocol):
     def html(self, name: str, path: str | Path) -> None:
         """A self-contained page."""
 
+    def picture(self, name: str, path: str | Path) -> None:
+        """An image file."""
+
     def finish(self) -> None:
         """Close the run; nothing is logged afterwards."""
 
@@ -50,6 +53,9 @@ class NullTracker:
         """Nothing."""
 
     def html(self, name: str, path: str | Path) -> None:
+        """Nothing."""
+
+    def picture(self, name: str, path: str | Path) -> None:
         """Nothing."""
 
     def finish(self) -> None:
@@ -93,6 +99,12 @@ class WandbTracker:
         import wandb
 
         self._run.log({name: wandb.Html(Path(path), inject=False)}, step=self._step)
+
+    def picture(self, name: str, path: str | Path) -> None:
+        """An image file."""
+        import wandb
+
+        self._run.log({name: wandb.Image(str(path))}, step=self._step)
 
     def finish(self) -> None:
         """Close the run; nothing is logged afterwards."""

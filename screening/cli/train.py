@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from potentials.config import Config
     from screening.tracking import Tracker
 
+_STRUCTURES = (".xyz", ".extxyz", ".xyz.gz", ".extxyz.gz", ".xyz.xz", ".extxyz.xz", ".db", ".aselmdb", ".lmdb")
+
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb and its kinds to the command line."""
@@ -32,7 +34,13 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         ("potential", "Train the equivariant interatomic potential on an extxyz file."),
         ("charges", "Train the network that gives frameworks their partial charges."),
     ):
-        sub = verb_parser(kinds, kind, summary, [f"sorbus train {kind} configs/train/{kind}.yaml"])
+        examples = [f"sorbus train {kind} configs/train/{kind}.yaml"]
+        if kind == "potential":
+            examples += [
+                "sorbus train potential data.train=frames.extxyz --plan",
+                "sorbus train potential data.train=new.extxyz start.checkpoint=runs/potential start.replay=old/",
+            ]
+        sub = verb_parser(kinds, kind, summary, examples)
         add_config_options(sub, positional="a YAML file")
         sub.add_argument("--fresh", action="store_true", help="start over instead of resuming")
         sub.add_argument(
@@ -48,9 +56,18 @@ def run(arguments: argparse.Namespace) -> int:
     from potentials.errors import InputError
     from screening.cli.arguments import split_inputs
 
-    paths, _ = split_inputs(arguments)
+    paths, overrides = split_inputs(arguments)
     path = paths[0] if paths else arguments.config
-    if path is None or len(paths) > 1:
+    if len(paths) > 1:
+        raise InputError(f"{paths[0]} and {paths[1]}: name one YAML file; data are given as data.train={paths[1]}")
+    if arguments.kind == "potential" and path and path.endswith(_STRUCTURES):
+        raise InputError(f"{path} is no configuration: write sorbus train potential data.train={path}")
+    if arguments.kind == "potential":
+        # every setting of a potential but its data has a default
+        if path is None and not any(word.startswith(("data=", "data.train=")) for word in overrides):
+            raise InputError("no training data: add data.train=frames.extxyz, or name a YAML file that does")
+        return _train_potential(arguments, path)
+    if path is None:
         raise InputError(
             f"name one configuration, e.g. sorbus train {arguments.kind} configs/train/{arguments.kind}.yaml"
         )
@@ -58,9 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _train_crystals(arguments, path)
     if arguments.kind == "sorbents":
         return _train_sorbents(arguments, path)
-    if arguments.kind == "charges":
-        return _train_charges(arguments, path)
-    return _train_potential(arguments, path)
+    return _train_charges(arguments, path)
 
 
 def _train_charges(arguments: argparse.Namespace, path: str) -> int:
@@ -98,7 +113,7 @@ def _train_generator(arguments: argparse.Namespace, path: str, kind: type[Any], 
     return 0
 
 
-def _train_potential(arguments: argparse.Namespace, path: str) -> int:
+def _train_potential(arguments: argparse.Namespace, path: str | None) -> int:
     from potentials.training import PotentialTrainingConfig, train_potential
     from potentials.training_devices import is_first_process
 
@@ -115,6 +130,9 @@ def _train_potential(arguments: argparse.Namespace, path: str) -> int:
         return 0
     with _tracker(arguments, config, config.out) as tracker:
         folder = train_potential(config, resume=not arguments.fresh, tracker=tracker)
+        for name in ("learning_curve", "parity", "errors_by_element"):
+            if (folder / f"{name}.png").is_file():  # matplotlib is an extra
+                tracker.picture(name, folder / f"{name}.png")
     print(f"model in {folder}")
     return 0
 

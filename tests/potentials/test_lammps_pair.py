@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
-from ase.build import bulk, molecule
+from ase.build import bulk
 from ase.io import write
 
 from potentials.ase_calculator import SorbusCalculator
@@ -81,14 +81,21 @@ def slab() -> Atoms:
     return atoms
 
 
-def water() -> Atoms:
-    atoms = molecule("H2O")
-    atoms.set_cell([12.0, 12.0, 12.0])
+def cluster() -> Atoms:
+    """Periodic in no direction."""
+    atoms = Atoms("Na2Cl2", [[0, 0, 0], [2.7, 2.5, 0.1], [2.6, 0, 0], [0, 2.5, 0.3]], cell=[12.0, 12.0, 12.0])
     atoms.center()
     return atoms
 
 
-SYSTEMS = {"primitive cell": bulk("NaCl", "rocksalt", 5.5), "cell": salt(2), "slab": slab(), "molecule": water()}
+def primitive() -> Atoms:
+    """Two atoms, each a neighbour of its own images."""
+    atoms = bulk("NaCl", "rocksalt", 5.5)
+    atoms.rattle(0.1, seed=3)
+    return atoms
+
+
+SYSTEMS = {"primitive cell": primitive(), "cell": salt(2), "slab": slab(), "cluster": cluster()}
 
 
 def run_lammps(folder: Path, script: list[str], processes: int = 1) -> subprocess.CompletedProcess[str]:
