@@ -19,11 +19,12 @@ from tqdm import tqdm
 from potentials.config import config_hash
 from potentials.errors import GeometryError, InputError, SorbusError
 from potentials.files import sha256_json, write_atomic
+from potentials.gate import GateLimits
 from potentials.structure_files import ReadResult, read_structures
 from screening.adsorption.charges import charge_model_mark
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.force_fields import find_force_field
-from screening.adsorption.framework import prepare_host
+from screening.adsorption.framework import MAX_HOST_ATOMS, check_size, prepare_host
 from screening.adsorption.host_checks import framework_warnings
 from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
 from screening.adsorption.recipe_run import MIN_POINTS, RecipeSettings, run_recipe
@@ -40,6 +41,7 @@ from screening.table import Table, aligned, write_table
 from screening.workers import LocalWorkers
 
 _STAGE = "adsorb"
+_READ = GateLimits(max_atoms=20 * MAX_HOST_ATOMS)  # too large a cell is refused in this verb's own words
 
 
 class AdsorbSettings(RecipeSettings):
@@ -87,7 +89,7 @@ def adsorb_files(
     """
     require_objectives(settings)
     folder = Path(folder)
-    found = [result for path in paths for result in read_structures(path)]
+    found = [result for path in paths for result in read_structures(path, limits=_READ)]
     rows: list[dict[str, Any]] = [{"name": result.name} for result in found]
     candidates = [_candidate(result, index, rows[index], settings) for index, result in enumerate(found)]
     kept = {c.id: _load(folder, c.id, settings) for c in candidates if c is not None}
@@ -166,6 +168,7 @@ def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: Ad
         row["atoms"] = len(structure)
         if not structure.is_ordered:
             raise InputError(f"{result.name} has partially occupied sites: choose one ordered arrangement")
+        check_size(structure, settings.model.cutoff)
         row["warnings"] = "; ".join(framework_warnings(structure, settings.model.cutoff))
         return Candidate(
             _identity(structure, settings), index, structure, {"name": result.name, "file": str(result.path)}

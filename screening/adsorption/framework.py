@@ -7,11 +7,12 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from potentials.errors import GeometryError, InputError
-from potentials.gate import cell_heights, check_geometry
+from potentials.gate import GateLimits, cell_heights, check_geometry
 from screening.adsorption.charges import framework_charges
 from screening.adsorption.force_fields import ForceField, HostGuestModel, find_force_field
 
 MAX_HOST_ATOMS = 50_000  # after repetition; beyond this a run neither fits its time nor its memory
+_LIMITS = GateLimits(max_atoms=20 * MAX_HOST_ATOMS)  # `check_size` says what to do about too large a cell
 
 _ISOTOPES = {"D": "H", "T": "H"}
 
@@ -63,6 +64,22 @@ def supercell_repeats(lattice: Lattice, cutoff: float) -> tuple[int, int, int]:
     return int(na), int(nb), int(nc)
 
 
+def check_size(structure: Structure, cutoff: float) -> None:
+    """Refuse a cell whose simulation box, for a cut-off (Å), holds more than `MAX_HOST_ATOMS` atoms.
+
+    Raises:
+        GeometryError: with the number of atoms, the limit and what to do.
+    """
+    repeats = supercell_repeats(structure.lattice, cutoff)
+    atoms = len(structure) * int(np.prod(repeats))
+    if atoms > MAX_HOST_ATOMS:
+        shorter = "" if len(structure) > MAX_HOST_ATOMS else f", or a cut-off below {cutoff:g} Å (model.cutoff)"
+        raise GeometryError(
+            f"the simulation box of {'x'.join(map(str, repeats))} cells of {len(structure)} atoms holds {atoms}, above "
+            f"{MAX_HOST_ATOMS}: give the primitive cell instead of a supercell{shorter}"
+        )
+
+
 def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
     """Check a framework and give it charges and a simulation box.
 
@@ -82,17 +99,12 @@ def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
             f"{first.species.formula.replace(' ', '')} at site {disordered[0]}: choose one ordered arrangement "
             "(drop the alternatives, and the disordered solvent)"
         )
-    check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True)
+    check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True, _LIMITS)
+    check_size(structure, model.cutoff)
     force_field = find_force_field(model.force_field)
     elements = tuple(_ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
     types = force_field.assign(elements, [site.label for site in structure])
     repeats = supercell_repeats(structure.lattice, model.cutoff)
-    atoms = len(structure) * int(np.prod(repeats))
-    if atoms > MAX_HOST_ATOMS:
-        raise GeometryError(
-            f"the simulation box of {'x'.join(map(str, repeats))} cells holds {atoms} atoms, above "
-            f"{MAX_HOST_ATOMS}: choose a shorter cut-off or a smaller cell"
-        )
     fixed = force_field.framework_charges
     charges, charge_method = framework_charges(structure, types if fixed else elements, model.charges, fixed)
     return Host(structure, elements, types, charges, charge_method, repeats, model, force_field)

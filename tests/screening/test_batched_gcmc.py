@@ -16,7 +16,14 @@ pytest.importorskip("numba")
 from screening.adsorption.batched import gcmc_kernel as kernel
 from screening.adsorption.batched import isotherm
 from screening.adsorption.batched.gcmc_sampling import new_state
-from screening.adsorption.batched.gcmc_statistics import block_error, equilibrated, sampling_error
+from screening.adsorption.batched.gcmc_statistics import (
+    block_error,
+    cycle_weights,
+    equilibrated,
+    heats_of,
+    sampling_error,
+    weighted_mean,
+)
 from screening.adsorption.batched.isotherm import IsothermSettings, isotherm_of_host
 
 QUICK = IsothermSettings(error=0.05, most_moves=400_000, ideal_gas=True)
@@ -330,3 +337,25 @@ def test_replicas_that_disagree_widen_the_error():
     trace = (level + 0.01 * rng.normal(size=4000))[:, None]
     assert block_error(trace)[0] > 0.05  # blocks see it when replicas are joined ...
     assert sampling_error(trace)[0] == pytest.approx(np.std([4, 4, 5, 5], ddof=1) / 2, rel=1e-2)  # ... but not enough
+
+
+def test_averages_over_cycles_count_crowded_moments_less():
+    numbers = np.random.default_rng(4).poisson(60.0, (40_000, 1)).astype(float)
+    weights = cycle_weights(numbers)
+    mean, series = weighted_mean(numbers, weights)
+    assert weights.mean() == pytest.approx(1.0)
+    assert mean[0] == pytest.approx(59.0, abs=0.15)  # RASPA's means are low by var(N) / N
+    assert series.mean() == pytest.approx(mean[0])
+    assert block_error(series)[0] == pytest.approx(60**0.5 / 200, rel=0.5)
+    np.testing.assert_allclose(cycle_weights(np.minimum(numbers, 20.0)), 1.0)  # every cycle has 20 moves
+
+
+def test_weights_count_as_repeats_do_in_heats():
+    rng = np.random.default_rng(5)
+    numbers = rng.poisson(9.0, 400).astype(float)
+    trace = np.stack([numbers, -3000.0 * numbers + rng.normal(size=400) * 500.0, np.zeros(400)], axis=1)
+    twice = np.arange(400) % 2 == 0
+    repeated = np.repeat(trace, np.where(twice, 2, 1), axis=0)
+    weights = np.where(twice, 2.0, 1.0) / 1.5
+    np.testing.assert_allclose(heats_of(trace, 1, 300.0, weights), heats_of(repeated, 1, 300.0))
+    np.testing.assert_allclose(heats_of(trace, 1, 300.0, np.ones(400)), heats_of(trace, 1, 300.0))
