@@ -39,6 +39,7 @@ class SamplingConfig(Config):
     quench_time: float = Field(default=0.7, gt=0, le=1)  # noise level the network is told at first; falls to 0
     symmetry: Literal["known", "free"] = "known"  # space group and sites of a known crystal of like elements, or none
     likeness: float = Field(default=0.05, gt=0)  # of elements to that crystal's; more draws unlikely symmetries as well
+    plausibility: float = Field(default=1.0, ge=0)  # how much compositions keep to known ones; 0: as the network draws
     guidance: float = Field(default=2.0, ge=0)  # weight of property conditions; 1 plain, more is stricter and narrower
     resample: int = Field(default=1, ge=1)  # passes over each step while a part is fixed; more settle the rest better
 

@@ -12,6 +12,7 @@ import functools
 import gzip
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,16 @@ class KnownTypes:
     # by atoms of each species, fewest first: (type, atomic number in each slot) of the crystals that have them
     crystals: Mapping[tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]
 
-    def knows(self, numbers: Sequence[int]) -> bool:
-        """Whether a known crystal of this many atoms has the stoichiometry of `numbers`."""
-        return tuple(sorted(collections.Counter(numbers).values())) in self.crystals
+    def nearest(self, numbers: Sequence[int]) -> float:
+        """Mean unlikeness of the elements to those of the most alike known crystal of another composition.
+
+        Infinite where no other known crystal of this many atoms has the stoichiometry of `numbers`.
+        """
+        weighed = self.weigh(numbers)
+        if weighed is None:
+            return math.inf
+        others = weighed[1][weighed[1] > 1e-9]
+        return float(others.min()) if len(others) else math.inf
 
     def draw(
         self, numbers: Sequence[int], generator: torch.Generator, likeness: float

@@ -3,6 +3,7 @@
 import collections
 import gzip
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from crystal_samples import dataset, fcc, perovskite, rock_salt, structures
 from pymatgen.core import Lattice, Structure
 
-from gen.crystals import sampling, structure_types
+from gen.crystals import structure_types
 from gen.crystals.checkpoint import WEIGHTS, read_model
 from gen.crystals.config import CrystalTrainingConfig
 from gen.crystals.generation import generate_crystals
@@ -205,8 +206,9 @@ def test_predictions_have_a_known_symmetry_whatever_the_batch(model):
 
 
 def test_samples_have_a_known_symmetry_unless_told_otherwise(model):
-    held = generate_crystals(model, range(6), 2, {"num_atoms": 2}, FEW)
-    free = generate_crystals(model, range(6), 2, {"num_atoms": 2}, FEW.model_copy(update={"symmetry": "free"}))
+    config = FEW.model_copy(update={"plausibility": 0.0})  # the same compositions, as the network draws them
+    held = generate_crystals(model, range(6), 2, {"num_atoms": 2}, config)
+    free = generate_crystals(model, range(6), 2, {"num_atoms": 2}, config.model_copy(update={"symmetry": "free"}))
 
     def group(structure):
         numbers = np.array([site.specie.Z for site in structure])
@@ -218,28 +220,32 @@ def test_samples_have_a_known_symmetry_unless_told_otherwise(model):
         assert one.composition == other.composition  # the type follows the species
         assert group(one) == 225
         assert group(other) != 225
-    alone = generate_crystals(model, [4], 2, {"num_atoms": 2}, FEW)[0].structure
+    alone = generate_crystals(model, [4], 2, {"num_atoms": 2}, config)[0].structure
     away = alone.frac_coords - held[4].structure.frac_coords
     assert np.abs(away - np.round(away)).max() < 1e-3
 
 
-def test_species_are_drawn_again_until_their_stoichiometry_is_known(model, monkeypatch):
-    def compositions(n_atoms):
-        crystals = [result.structure for result in generate_crystals(model, range(16), 3, {"num_atoms": n_atoms}, FEW)]
-        return [(model.types.knows(list(s.atomic_numbers)), s.composition) for s in crystals]
+def test_nearest_other_composition():
+    known = known_types()
+    assert known.nearest([NA, CL]) == pytest.approx(known.nearest([CL, NA]))
+    assert 0 < known.nearest([NA, CL]) < known.nearest([NA, NA - 1])  # itself does not count
+    assert known.nearest([NA, NA, CL]) == math.inf
 
-    pairs, fives = compositions(2), compositions(5)
-    assert all(known for known, _ in pairs)
+
+def test_compositions_keep_to_known_ones(model):
+    def unlike(plausibility):
+        config = FEW.model_copy(update={"plausibility": plausibility})
+        made = generate_crystals(model, range(24), 3, {"num_atoms": 5}, config)
+        return [model.types.nearest(list(result.structure.atomic_numbers)) for result in made]
+
+    free, strict = unlike(0.0), unlike(3.0)
+    assert sum(map(math.isinf, strict)) < sum(map(math.isinf, free))
     alone = generate_crystals(model, [7], 3, {"num_atoms": 5}, FEW)[0].structure
-    assert alone.composition == fives[7][1]
-    monkeypatch.setattr(sampling, "SPECIES_TRIED", 1)
-    first = compositions(5)
-    assert sum(known for known, _ in fives) > sum(known for known, _ in first)
-    for (known_first, once), (known, final) in zip(first, fives, strict=True):
-        assert final == once or (known and not known_first)
+    together = generate_crystals(model, range(9), 3, {"num_atoms": 5}, FEW)[7].structure
+    assert alone.composition == together.composition
 
 
 def test_a_composition_that_is_asked_for_is_not_drawn_again(model):
     (result,) = generate_crystals(model, [0], 1, {"composition": "Na2Cl", "num_atoms": 3}, FEW)
-    assert not model.types.knows([NA, NA, CL])
+    assert model.types.nearest([NA, NA, CL]) == math.inf
     assert result.structure.composition.reduced_formula == "Na2Cl"
