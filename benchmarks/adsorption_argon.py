@@ -213,7 +213,8 @@ def repeated(code: str, effort: float, seed: int) -> Told:
         f"{', '.join(f'{loading:.3f}' for loading in loadings)} mol/kg; the error is what a single run may be off the "
         f"mean by; without an error of its own the published single run is {alone:+.1f} of these from it"
     )
-    return Told(float(loadings.mean()), std * (1.0 + 1.0 / len(rows)) ** 0.5, words)
+    spread = std * (1.0 + 1.0 / len(rows)) ** 0.5
+    return Told(float(loadings.mean()), spread, words, sum(row["seconds"] for row in rows))
 
 
 def direct_energies(code: str, places: np.ndarray) -> np.ndarray:

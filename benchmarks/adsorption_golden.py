@@ -314,7 +314,8 @@ def main() -> None:
         except NotAtHandError as error:
             print(f"{name:6s} skipped: {error}", flush=True)
             continue
-        seconds = time.process_time() - started
+        seconds = getattr(ours, "seconds", None) or time.process_time() - started
+        words = getattr(ours, "words", "")
         apart = deviation(ours, golden.reference)
         print(
             f"{name:6s} {golden.what:70s} {_text(golden.reference):>22s} {_text(ours):>22s} "
@@ -327,7 +328,7 @@ def main() -> None:
                 value=ours.value,
                 unit=golden.unit,
                 protocol=f"{golden.what}{', batched engine' if own else ''}; standard error {ours.std:.2g} (published {golden.reference.std:.2g}), "
-                f"{getattr(ours, 'words', '')}{', ' if own else ''}effort {arguments.effort:g}, {seconds:.0f} s of one core",
+                f"{words}{', ' if words else ''}effort {arguments.effort:g}, {seconds:.0f} s of one core",
                 data_sha256=None,
                 seed=arguments.seed,
                 peer="published",

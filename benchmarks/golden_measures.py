@@ -30,6 +30,7 @@ class Told(Measured):
     """A figure and how it came about."""
 
     words: str = ""
+    seconds: float | None = None  # of the runs it is from, where they were made before
 
 
 Build = Callable[[], Structure]

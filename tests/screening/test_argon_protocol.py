@@ -91,7 +91,7 @@ def test_the_error_is_what_a_single_run_may_be_off(tmp_path, monkeypatch):
     monkeypatch.setattr(argon, "repeat", lambda code, seed, cycles: made.append(seed) or row(9.0))
 
     def row(loading: float, cycles: int = 100_000) -> dict:
-        return {"loading": loading, "cycles": cycles, "moves": 2_000_000}
+        return {"loading": loading, "cycles": cycles, "moves": 2_000_000, "seconds": 10.0}
 
     for seed, loading in ((1, 11.0), (2, 10.0), (7, 12.0)):
         (tmp_path / f"CHA_{seed}.json").write_text(json.dumps(row(loading)))
@@ -101,6 +101,7 @@ def test_the_error_is_what_a_single_run_may_be_off(tmp_path, monkeypatch):
     assert found.value == pytest.approx(10.5)
     assert found.std == pytest.approx(np.std([9, 10, 11, 12], ddof=1) * 1.25**0.5)
     assert "4 runs from empty pores" in found.words
+    assert found.seconds == 40.0
     argon.repeated("CHA", 1.0, 1)
     assert made == [3]
 
