@@ -8,8 +8,8 @@ the rest go on.
 
 import difflib
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate, graph_from, make_graph, with_geometry
 from potentials.cell_filter import displace, generalised_forces, lay_out
+from potentials.constraints import GPA, Constraint, constrain, prepared
 from potentials.errors import InputError, SorbusError
 from potentials.explosions import answer_explosions, geometry_explosions, largest_forces
 from potentials.gate import DEFAULT_LIMITS, GateLimits, geometry_fault
@@ -40,8 +41,8 @@ class Relaxed:
     initial_energy: float | None  # eV
     steps: int  # moves made
     converged: bool
-    fmax: float | None  # eV/Å, largest force on an atom
-    smax: float | None  # eV/Å^3, largest stress component; None with a fixed cell
+    fmax: float | None  # eV/Å, largest force on an atom that may move
+    smax: float | None  # eV/Å^3, largest component of stress + pressure; None with a fixed cell
     volume_change: float | None  # relative, (V - V0) / V0; None without a cell
     failure: str | None = None  # why it was given up; None when it was not
     first_steps: int = 0  # moves made with the potential of a first stage; `steps` are those with the potential itself
@@ -56,6 +57,7 @@ class _Run:
     positions: Tensor  # [N, 3] Å
     cell: Tensor  # [3, 3] Å
     volume: float  # Å^3 at the start; 0 unless periodic in three directions
+    constraint: Constraint = field(default_factory=Constraint)
     steps: int = 0
     energy: float | None = None
     initial_energy: float | None = None
@@ -69,6 +71,7 @@ class _Criteria(NamedTuple):
     max_steps: int
     variable_cell: bool
     limits: GateLimits
+    pressure: float = 0.0  # eV/Å^3
 
 
 def relax(
@@ -80,6 +83,9 @@ def relax(
     smax: float = 1e-3,
     max_steps: int = 500,
     variable_cell: bool = True,
+    pressure_gpa: float = 0.0,
+    symmetry: bool = False,
+    fixed_elements: Collection[str] = (),
     optimizer: str = "fire",
     max_atoms_per_batch: int = 400,
     limits: GateLimits = DEFAULT_LIMITS,
@@ -92,9 +98,13 @@ def relax(
         potential: any `Potential`, or the name or path of one.
         first: a faster potential that goes most of the way before `potential` takes over (`potentials.two_stage`).
         fmax: eV/Å, converged when no atom feels more.
-        smax: eV/Å^3, and no stress component is larger (with a variable cell); 1e-3 is 0.16 GPa.
+        smax: eV/Å^3, and no component of stress + pressure is larger (with a variable cell); 1e-3 is 0.16 GPa.
         max_steps: force calls a structure may use after the first.
         variable_cell: relax cells too, where they are periodic in three directions.
+        pressure_gpa: GPa outside: what is minimised is E + p V (`energy` stays E).
+        symmetry: keep the space group of each structure (`potentials.constraints`).
+        fixed_elements: symbols whose atoms keep their (fractional) positions, besides those held by `FixAtoms` of an
+            `Atoms` or `selective_dynamics` of a `Structure`.
         optimizer: `fire` or `lbfgs`.
         max_atoms_per_batch: atoms that share a force call; a larger system goes alone.
         limits: what the geometry gate lets through.
@@ -110,6 +120,7 @@ def relax(
     single = isinstance(structures, Structure | Atoms | AtomGraph)
     systems: list[Any] = [structures] if single else list(structures)
     _check_settings(fmax, smax, max_steps, optimizer, max_atoms_per_batch)
+    _check_constraints(variable_cell, pressure_gpa, fixed_elements)
     model = load_potential(potential) if isinstance(potential, str | dict) else potential
     if first is not None:
         from potentials.two_stage import relax_in_two_stages
@@ -123,16 +134,19 @@ def relax(
             max_steps=max_steps,
             first_max_steps=max_steps,
             variable_cell=variable_cell,
+            pressure_gpa=pressure_gpa,
+            symmetry=symmetry,
+            fixed_elements=fixed_elements,
             optimizer=optimizer,
             max_atoms_per_batch=max_atoms_per_batch,
             limits=limits,
             progress=progress,
         )
-    criteria = _Criteria(fmax, smax, max_steps, variable_cell, limits)
+    criteria = _Criteria(fmax, smax, max_steps, variable_cell, limits, pressure_gpa * GPA)
     results: dict[int, Relaxed] = {}
     waiting: deque[_Run] = deque()
     for index, system in enumerate(systems):
-        run = _admit(index, system, model, limits)
+        run = _admit(index, system, model, limits, fixed_elements, symmetry)
         if isinstance(run, str):
             results[index] = Relaxed(system, None, None, 0, False, None, None, None, run)
         else:
@@ -165,6 +179,10 @@ def _drive(
         output = PotentialOutput()
         if not done:
             output, faults = _evaluate(model, batch, stress=criteria.variable_cell)
+            if not faults:
+                output["forces"], output["stress"] = constrain(
+                    batch, [run.constraint for run in active], output["forces"], output["stress"], criteria.pressure
+                )
             done = dict(faults) if faults else _judge(active, batch, output, criteria)
         if done:
             yield from ((active[k], failure) for k, failure in done.items())
@@ -184,7 +202,9 @@ def _drive(
             run.steps += 1
 
 
-def _admit(index: int, system: Any, model: Potential, limits: GateLimits) -> _Run | str:
+def _admit(
+    index: int, system: Any, model: Potential, limits: GateLimits, fixed_elements: Collection[str], symmetry: bool
+) -> _Run | str:
     """A run for a system, or the reason why it may not start."""
     try:
         given = graph_from(system)
@@ -197,8 +217,12 @@ def _admit(index: int, system: Any, model: Potential, limits: GateLimits) -> _Ru
     unknown = sorted(set(graph.numbers.tolist()) - model.elements)
     if unknown:
         return f"{model.name} does not know {chemical_symbols[unknown[0]]}: choose another potential"
+    try:
+        graph, constraint = prepared(graph, system, fixed_elements, symmetry)
+    except InputError as error:
+        return str(error)
     volume = abs(float(torch.linalg.det(graph.cell))) if bool(graph.pbc.all()) else 0.0
-    return _Run(index, graph, graph.positions, graph.cell, volume)
+    return _Run(index, graph, graph.positions, graph.cell, volume, constraint)
 
 
 def _refill(active: list[_Run], waiting: deque[_Run], max_atoms: int) -> list[_Run]:
@@ -302,6 +326,18 @@ def _check_settings(fmax: float, smax: float, max_steps: int, optimizer: str, ma
         nearest = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(OPTIMIZERS)}"
         raise InputError(f"unknown optimizer {optimizer!r}: {hint}")
+
+
+def _check_constraints(variable_cell: bool, pressure_gpa: float, fixed_elements: Collection[str]) -> None:
+    if pressure_gpa and not variable_cell:
+        raise InputError(
+            f"pressure_gpa = {pressure_gpa:g} with a fixed cell does nothing: set variable_cell, or leave it"
+        )
+    if not -1000 <= pressure_gpa <= 1000:
+        raise InputError(f"pressure_gpa = {pressure_gpa:g} is beyond 1000 GPa: give GPa, not bar or Pa")
+    unknown = [symbol for symbol in fixed_elements if symbol not in chemical_symbols[1:]]
+    if unknown:
+        raise InputError(f"fixed_elements names {unknown[0]!r}, which is no chemical symbol: write e.g. [Si, O]")
 
 
 def _sentence(error: BaseException) -> str:

@@ -25,6 +25,9 @@ class RelaxSettings(Config):
     fmax: float = Field(0.05, gt=0)  # eV/Å
     max_steps: int = Field(500, ge=1)
     variable_cell: bool = True
+    pressure_gpa: float = Field(0.0, ge=-1000, le=1000)  # GPa outside the cell
+    symmetry: bool = False  # keep the space group of each structure
+    fixed_elements: tuple[str, ...] = ()  # symbols whose atoms stay, besides those a POSCAR or extxyz holds
     out: str = "runs/relax"  # output folder
 
 
@@ -48,6 +51,9 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
         fmax=settings.fmax,
         max_steps=settings.max_steps,
         variable_cell=settings.variable_cell,
+        pressure_gpa=settings.pressure_gpa,
+        symmetry=settings.symmetry,
+        fixed_elements=settings.fixed_elements,
         optimizer=settings.optimizer,
         progress=progress,
     )

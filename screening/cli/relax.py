@@ -21,7 +21,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         [
             "sorbus relax my_structures/ fmax=0.05",
             "sorbus relax candidates.extxyz potential=chgnet max_steps=200 out=runs/relaxed",
-            "sorbus relax POSCAR variable_cell=false",
+            "sorbus relax POSCAR variable_cell=false                  # atoms with F F F stay where they are",
+            "sorbus relax quartz.cif symmetry=true pressure_gpa=5",
+            "sorbus relax loaded/ 'fixed_elements=[Si,O]'             # guests in a rigid framework",
             "sorbus relax generated/ potential=chgnet-fast first=sorbus-crystals   # two stages",
         ],
     )
