@@ -10,6 +10,7 @@ from gen.evaluation.stability import (
     agreement_metrics,
     judge,
     msun_flags,
+    placed,
     rmsd,
     second_opinion,
     stability_metrics,
@@ -108,3 +109,20 @@ def test_a_second_judge_reports_agreement(cohesive):
     # the first finds Ar, ArKr and Kr; the second confirms Ar and Kr
     assert metrics["msun_second"] == 0.5
     assert metrics["msun_confirmed"] == pytest.approx(2 / 3)
+
+
+def test_a_verdict_can_be_placed_above_another_hull(cohesive):
+    (verdict,) = judge([mixed()], table(cohesive), LJ)
+    lower = placed(verdict, table(cohesive, above=0.3))
+    assert lower.above_hull == pytest.approx(verdict.above_hull + 0.2, abs=1e-9)
+    assert lower.energy == verdict.energy
+    assert placed(verdict, make_table([("Ar", 0.0, True, "")], "lj", "", "0" * 64)).failure == "no reference for Kr"
+
+
+def test_rattling_takes_a_crystal_off_the_saddle_its_symmetry_holds_it_on(cohesive):
+    # simple cubic argon slides to denser packings, but no force on it says so
+    cubic = Structure(Lattice.cubic(3.6), ["Ar"], [[0, 0, 0]]) * (2, 2, 2)
+    held, freed = (judge([cubic], table(cohesive), LJ.model_copy(update={"rattle": size}))[0] for size in (0.0, 0.05))
+    assert held.energy > cohesive + 0.01
+    assert freed.energy < held.energy - 0.005
+    assert "rattled by 0.05" in LJ.describe()
