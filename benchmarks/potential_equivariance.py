@@ -39,11 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()  # the rest goes to both trainings
     torch.set_num_threads(1)
     for kind in ("sorbus", "plain"):
         if not trained(kind, arguments.minutes, arguments.folder):
-            train(kind, sys.executable, arguments.minutes, arguments.folder, ["--turns", str(TURNS)])
+            train(kind, sys.executable, arguments.minutes, arguments.folder, ["--turns", str(TURNS), *rest])
     found = answers(arguments.folder, ["sorbus", "plain"])
     ours, plain = found["sorbus"], found["plain"]
     few = f"{plain['turned']['frames']} frames of the 300 K test in {plain['turned']['turns']} random orientations"

@@ -139,7 +139,8 @@ def time_ours(path: str, repeats: int) -> dict[str, Any]:
         "memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
         "weights": sum(p.numel() for p in model.parameters()),
         "version": f"torch {torch.__version__}",
-        "what": "Sorbus default network: 64 channels, l = 2, carries 64 + 64x1 + 32x2, two layers, eager, float32.",
+        "what": "Sorbus default network: 64 channels, l = 2, carries 64 + 64x1 + 32x2, two layers, linear radial "
+        "functions, eager, float32.",
     }
 
 

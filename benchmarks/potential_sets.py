@@ -39,9 +39,9 @@ FOLDER = ROOT / "runs/benchmarks/potential_sets"
 IDS = {"ethanol": "B4a", "si": "B4b", "mo": "B4c", "ge": "B4d", "water": "B4e", "zeolites": "B4f"}
 HELD_OUT_NETS, FRAMES_A_NET = 20, 5  # of Si-ZEO22's 103: the last of a seeded order; evenly spread in time
 SNAP = (
-    "linear SNAP of Zuo et al. 2020, the coefficients its authors published, fitted to the same frames, on the same "
-    "test frames here (benchmarks/snap_reference.py); the paper's moment tensor and Gaussian approximation potentials do "
-    "better, and their files are too large to be at hand"
+    "linear SNAP of Zuo et al. 2020, its published coefficients, fitted to the same frames, on the same test frames "
+    "(benchmarks/snap_reference.py); the paper's moment tensor and Gaussian approximation potentials do better, but "
+    "their files are too large to be at hand"
 )
 # force RMSE in meV/Å; where it is said, and for how much data
 PUBLISHED = {
