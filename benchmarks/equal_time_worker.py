@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.equal_time_networks import NETWORKS  # noqa: E402
 
-LR, EMA, WARMUP, CLIP = 0.01, 0.995, 100, 10.0
+EMA, WARMUP, CLIP = 0.995, 100, 10.0
+RATES = {"adamw": 0.01, "soap": 0.02}
 ENERGY_START, ENERGY_END = 1.0, 100.0  # weight of the squared error per atom (eV), forces (eV/Å) have 1
 LOOKS = 8  # validations; they do not count
 SAVE_SECONDS = 60.0  # of training between states
@@ -267,8 +268,8 @@ def main():
     parser.add_argument("--turned-frames", type=int, default=100, help="of the first test set")
     parser.add_argument("--fresh", action="store_true", help="start over though a killed run left a state")
     parser.add_argument("--batch", type=int, default=5, help="frames a step")
-    parser.add_argument("--optimizer", choices=["adamw", "soap"], default="adamw")
-    parser.add_argument("--lr", type=float, default=LR)
+    parser.add_argument("--optimizer", choices=list(RATES), default="adamw")
+    parser.add_argument("--lr", type=float, help="default 0.01 for AdamW, 0.02 for SOAP")
     parser.add_argument("--exact", action="store_true", help="Sorbus: differentiate force losses twice")
     parser.add_argument("--network", default="{}", help="Sorbus: keys of NetworkConfig, as JSON")
     parser.add_argument("--nequip-layers", type=int, default=4)
@@ -276,6 +277,7 @@ def main():
     parser.add_argument("--nequip-features", type=int, default=32)
     parser.add_argument("--mace-irreps", default="64x0e")
     options = parser.parse_args()
+    options.lr = options.lr or RATES[options.optimizer]
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     frames, held_out = Frames(options.folder / "train.npz"), Frames(options.folder / "validation.npz")
