@@ -6,6 +6,7 @@ and the hash of the settings, so that a second run of the same command goes on w
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from potentials.structure_files import ReadResult, read_structures
 from screening.adsorption.charges import charge_model_mark
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.force_fields import find_force_field
-from screening.adsorption.framework import MAX_HOST_ATOMS, check_size, prepare_host
+from screening.adsorption.framework import MAX_HOST_ATOMS, check_framework, prepare_host
 from screening.adsorption.host_checks import framework_warnings
 from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
 from screening.adsorption.recipe_run import MIN_POINTS, RecipeSettings, run_recipe
@@ -107,6 +108,8 @@ def adsorb_files(
     for identity, evaluation in kept.items():
         if evaluation is not None:
             record(identity, evaluation)
+    if progress:
+        _announce(rows, len(waiting), folder)
     with tqdm(total=len(kept), initial=reused, desc="adsorb", disable=not progress) as bar:
         for identity, answer in _run(list(waiting.values()), settings, folder):
             if isinstance(answer, str):
@@ -160,15 +163,28 @@ def _other_models(candidate: Candidate, settings: AdsorbSettings, seed: int) -> 
     return evaluate_ensemble(candidate, ensemble, seed).properties
 
 
+def _announce(rows: Sequence[Mapping[str, Any]], waiting: int, folder: Path) -> None:
+    """What will not be measured and why, before the rest takes its time."""
+    for row in rows:
+        if row.get("error"):
+            print(f"refused: {row['name']}: {row['error']}", flush=True)
+    if waiting:
+        print(
+            f"{waiting} to measure, each in seconds (mixtures=none isotherm_points=0) to many minutes (crowded pores); "
+            f"{folder / 'adsorption.csv'} grows as they finish, and the same command goes on where it stopped",
+            flush=True,
+        )
+
+
 def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: AdsorbSettings) -> Candidate | None:
     """The structure of a file, its row given formula and warnings, or the reason why there is none."""
     try:
         structure = result.structure
-        row["formula"] = structure.composition.reduced_formula
+        with warnings.catch_warnings():  # pymatgen on elements it knows no electronegativity of
+            warnings.simplefilter("ignore", UserWarning)
+            row["formula"] = structure.composition.reduced_formula
         row["atoms"] = len(structure)
-        if not structure.is_ordered:
-            raise InputError(f"{result.name} has partially occupied sites: choose one ordered arrangement")
-        check_size(structure, settings.model.cutoff)
+        check_framework(structure, settings.model)
         row["warnings"] = "; ".join(framework_warnings(structure, settings.model.cutoff))
         return Candidate(
             _identity(structure, settings), index, structure, {"name": result.name, "file": str(result.path)}

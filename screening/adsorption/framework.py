@@ -80,12 +80,11 @@ def check_size(structure: Structure, cutoff: float) -> None:
         )
 
 
-def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
-    """Check a framework and give it charges and a simulation box.
+def check_framework(structure: Structure, model: HostGuestModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Refuse what cannot be simulated, as far as that can be told before charges are assigned.
 
-    Args:
-        structure: an ordered, periodic crystal; a site property `charge` (e) is used as given.
-        model: force field, charge method, cut-off.
+    Returns:
+        Element and force-field type of every atom.
 
     Raises:
         InputError: partial occupancy, unparameterised elements, or given charges that are not neutral.
@@ -101,9 +100,30 @@ def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
         )
     check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True, _LIMITS)
     check_size(structure, model.cutoff)
-    force_field = find_force_field(model.force_field)
     elements = tuple(_ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
-    types = force_field.assign(elements, [site.label for site in structure])
+    types = find_force_field(model.force_field).assign(elements, [site.label for site in structure])
+    given = structure.site_properties.get("charge")
+    if model.charges != "none" and given is not None and any(given):
+        try:
+            framework_charges(structure, elements, model.charges, None)
+        except InputError as error:
+            raise InputError(f"{error}; correct them, or leave them out of the file to have them assigned") from None
+    return elements, types
+
+
+def prepare_host(structure: Structure, model: HostGuestModel) -> Host:
+    """Check a framework and give it charges and a simulation box.
+
+    Args:
+        structure: an ordered, periodic crystal; a site property `charge` (e) is used as given.
+        model: force field, charge method, cut-off.
+
+    Raises:
+        InputError: partial occupancy, unparameterised elements, or given charges that are not neutral.
+        GeometryError: a flat cell, overlapping atoms, or a simulation box that is too large.
+    """
+    elements, types = check_framework(structure, model)
+    force_field = find_force_field(model.force_field)
     repeats = supercell_repeats(structure.lattice, model.cutoff)
     fixed = force_field.framework_charges
     charges, charge_method = framework_charges(structure, types if fixed else elements, model.charges, fixed)

@@ -10,7 +10,7 @@ import math
 from numba import njit
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 def molecule_factor(model, component, centre, sites, powers, factor):
     """Write sum_s q_s exp(i k r_s) of a molecule into `factor` [n_k, 2], real and imaginary part.
 
@@ -41,7 +41,7 @@ def molecule_factor(model, component, centre, sites, powers, factor):
             factor[k, 1] += charge * (a * powers[2, n, 1] + b * powers[2, n, 0])
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 def reciprocal_change(model, total, gained, lost, sign_gained, sign_lost):
     """Change (K) of the reciprocal energy when S becomes S + sign_gained gained + sign_lost lost, all [n_k, 2]."""
     change = 0.0
@@ -52,7 +52,7 @@ def reciprocal_change(model, total, gained, lost, sign_gained, sign_lost):
     return change
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def take_over(total, gained, lost, sign_gained, sign_lost):
     """Make the change in the kept structure factor."""
     for k in range(len(total)):

@@ -19,7 +19,7 @@ from numba import njit
 from screening.adsorption.batched.gcmc_random import uniform
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _mixed(model, state, component, voxel, place):
     """Density (1/Å^3) of insertions in a voxel of the cell that lies at `place` in the box."""
     density = model.density[component, voxel]
@@ -31,7 +31,7 @@ def _mixed(model, state, component, voxel, place):
     return density * share
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def draw_centre(model, state, component, centre):
     """Draw a centre into `centre`; its density (1/Å^3), zero where none can be drawn."""
     random = state.random
@@ -61,7 +61,7 @@ def draw_centre(model, state, component, centre):
     return _mixed(model, state, component, voxel, place)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _in_voxels(model, centre, axis):
     """Place of a point along an axis of the box, in voxels."""
     f = (
@@ -74,7 +74,7 @@ def _in_voxels(model, centre, axis):
     return min(max(inside, 0.0), model.voxels[axis] * most * (1.0 - 1e-15))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def density_at(model, state, component, centre):
     """Density (1/Å^3) with which a centre would be drawn now."""
     n0, n1, n2 = model.voxels[0], model.voxels[1], model.voxels[2]
@@ -83,7 +83,7 @@ def density_at(model, state, component, centre):
     return _mixed(model, state, component, voxel, (i * n1 * model.repeats[1] + j) * n2 * model.repeats[2] + k)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def most_density(model, state, component, centre):
     """What `density_at` can be at most once any one guest is taken out: that frees voxels, never takes any."""
     n1, n2 = model.voxels[1], model.voxels[2]
@@ -94,7 +94,7 @@ def most_density(model, state, component, centre):
     return model.density[component, voxel] * (1.0 - model.cavity_share + model.cavity_share / state.free[component])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def mark(model, state, guest, centre, sign):
     """Take (sign 1) or give back (-1) the voxels around a guest of component `guest`."""
     n0, n1, n2 = model.voxels[0], model.voxels[1], model.voxels[2]
@@ -125,7 +125,7 @@ def mark(model, state, guest, centre, sign):
                     _account(model, state, component, voxel, place, sign)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _account(model, state, component, voxel, place, sign):
     """Strike a roomy voxel that was taken off the list of free ones (sign 1), or enter one given back (-1)."""
     free, where = state.free_list[component], state.free_place[component]
@@ -141,7 +141,7 @@ def _account(model, state, component, voxel, place, sign):
     state.free[component] -= sign * model.density[component, voxel] * model.voxel_volume
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def mark_all(model, state, total):
     """Count the taken voxels anew for the guests there are."""
     state.taken[:] = 0

@@ -8,12 +8,12 @@ import math
 from numba import njit, uint64
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", error_model="numpy")
 def _rotl(x, k):
     return (x << uint64(k)) | (x >> uint64(64 - k))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def uniform(s):
     """A number in [0, 1)."""
     result = s[0] + s[3]
@@ -27,7 +27,7 @@ def uniform(s):
     return float(result >> uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def random_turn(random, turn):
     """Write a rotation matrix drawn uniformly into `turn` [3, 3] (K. Shoemake, Graphics Gems III, 124 (1992))."""
     u, v, w = uniform(random), 2.0 * math.pi * uniform(random), 2.0 * math.pi * uniform(random)
@@ -40,7 +40,7 @@ def random_turn(random, turn):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def quaternion_turn(x, y, z, s, turn):
     """Write the rotation of a unit quaternion, scalar part last, into `turn` [3, 3]."""
     turn[0, 0], turn[0, 1], turn[0, 2] = 1 - 2 * (y * y + z * z), 2 * (x * y - s * z), 2 * (x * z + s * y)
