@@ -257,9 +257,12 @@ def test_blocked_spheres_hold_no_molecule():
 def test_nothing_fits_is_an_answer():
     iron = Structure.from_spacegroup("Im-3m", Lattice.cubic(2.87), ["Fe"], [[0, 0, 0]])
     host = prepare_host(iron, HostGuestModel(charges="none"))
-    (result,) = isotherm_of_host(host, {"CO2": 1.0}, [1e5], 300.0, settings=QUICK)
+    (result,) = isotherm_of_host(host, {"CO2": 1.0}, [1e5], 300.0, settings=IsothermSettings(most_moves=8_000_000))
     assert result["CO2"].uptake == 0.0
     assert result["CO2"].heat is None
+    assert (
+        int(result.method.split(" moves of which")[0].split()[-1]) < 1_200_000
+    )  # an empty box is soon known to be one
 
 
 def test_a_run_has_a_budget_and_says_when_it_was_too_small():

@@ -136,8 +136,8 @@ def sample(kernel: Any, candidates: Sequence[Any], settings: IsothermSettings, k
         renewed = inserted >= REPLICAS * _RENEWALS * mean
         apart = _sides_apart(kept, components)
         met = cooled and (apart <= settings.error * mean).all() and len(traces[0]) >= _AFTER_COOLING * _CHUNK
-        # nothing adsorbed for long is an answer too: insertions are drawn where the gas fits, so that of a box that holds
-        # one molecule in ten thousand moments some of a few hundred thousand trials would have been accepted
+        # nothing adsorbed for long is an answer too: insertions are drawn where the gas fits, so that of a box that
+        # holds a molecule one moment in ten thousand some of a few hundred thousand would have been accepted
         absent = (mean == 0.0) & (inserted == 0) & (moves >= _EMPTY)
         patient = len(trace) >= 2 * _CHUNK and ((mean > 0.0) | absent).all()
         if good.all() and patient and (met or renewed.all()):
