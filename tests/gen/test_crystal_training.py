@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from gen.crystals.batches import epoch_batches
 from gen.crystals.checkpoint import read_model
 from gen.crystals.config import CrystalTrainingConfig
+from gen.crystals.generation import generate_crystals
+from gen.crystals.sampling import SamplingConfig
 from gen.crystals.training import formula_units, learning_rate, train_crystals
 from potentials.config import load_config, parse_config
 from potentials.errors import InputError
@@ -66,6 +68,56 @@ train_crystals(tiny(Path({str(tmp_path / "killed")!r}), checkpoint_seconds=1e-6)
         assert expected.keys() == resumed.keys()
         assert all(torch.equal(expected[key], resumed[key]) for key in expected), name
     assert (killed / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+class Killed(Exception):
+    """What ends a run in the middle."""
+
+
+class KillAt:
+    """A tracker that ends the run at an update, before that is checkpointed."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def log(self, data: dict[str, float], step: int) -> None:
+        if step == self.step:
+            raise Killed
+
+
+SMALL_NETWORKS = {"pairs": TINY["network"], "equivariant": {"kind": "equivariant", "channels": 8, "layers": 1}}
+
+
+@pytest.mark.parametrize(
+    ("network", "process"),
+    [("pairs", "flow"), ("pairs", "diffcsp"), ("pairs", "diffcsp_denovo"), ("equivariant", "diffusion")],
+)
+def test_every_network_and_process_resumes_exactly(tmp_path, network, process):
+    def config(out: str, **train) -> CrystalTrainingConfig:
+        nine = {"lattice_outputs": 9} if process.startswith("diffcsp") else {}
+        values = {**TINY, "out": str(tmp_path / out), "train": {**TINY["train"], "epochs": 2, **train}}
+        values |= {"network": {**SMALL_NETWORKS[network], **nine}, "process": {"kind": process}}
+        return parse_config(CrystalTrainingConfig, values, "test")
+
+    whole = train_crystals(config("whole"), dataset=dataset())
+    with pytest.raises(Killed):
+        train_crystals(config("killed", checkpoint_seconds=1e-9), dataset=dataset(), tracker=KillAt(7))
+    assert not torch.equal(
+        *(load_file(tmp_path / out / "state.safetensors")["weights.embedding.weight"] for out in ("whole", "killed"))
+    )
+    killed = train_crystals(config("killed"), dataset=dataset())
+    for name in ("state.safetensors", "model.safetensors"):
+        expected, resumed = load_file(whole / name), load_file(killed / name)
+        assert expected.keys() == resumed.keys()
+        assert all(torch.equal(expected[key], resumed[key]) for key in expected), name
+    for name in ("metrics.jsonl", "structure_types.json.gz", "reference.json.gz"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    # and so are the samples, held to the structure types it wrote where the process can hold any
+    settings = SamplingConfig(steps=3, quench_steps=0, symmetry="known")
+    crystals = [generate_crystals(read_model(folder), range(3), 1, {}, settings) for folder in (whole, killed)]
+    for one, other in zip(*crystals, strict=True):
+        assert (one.structure is None) == (other.structure is None)
+        assert one.structure is None or one.structure.as_dict()["sites"] == other.structure.as_dict()["sites"]
 
 
 def test_result_is_a_model_with_its_provenance(tmp_path):
