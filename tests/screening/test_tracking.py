@@ -7,6 +7,7 @@ import time
 
 import pytest
 from example_snapshot import sodalite
+from PIL import Image
 
 from potentials.errors import InputError
 from screening.tracking import make_tracker
@@ -30,6 +31,9 @@ def test_an_offline_run_holds_everything_that_was_logged(tmp_path, capfd):
     tracker.table("second_table", [{"id": "a"}])
     tracker.structure("candidate/01", sodalite())
     tracker.html("report", page)
+    picture = tmp_path / "parity.png"
+    Image.new("RGB", (4, 3)).save(picture)
+    tracker.picture("parity", picture)
     tracker.log({"train/force_error": 0.25}, step=1)
     tracker.finish()
 
@@ -43,7 +47,7 @@ def test_an_offline_run_holds_everything_that_was_logged(tmp_path, capfd):
     for key in logged:
         assert key.encode() in held, key
     media = [path for path in (run / "files" / "media").rglob("*") if path.is_file()]
-    assert {path.suffix for path in media} == {".json", ".cif", ".html"}
+    assert {path.suffix for path in media} == {".json", ".cif", ".html", ".png"}
     table = next(path for path in media if "survivors" in path.name).read_text()
     assert '"columns":["id","pld","uptake"]' in table.replace(" ", "")
     cif = next(path for path in media if path.suffix == ".cif").read_text()
@@ -57,6 +61,7 @@ def test_off_is_silent_and_never_imports_wandb(tmp_path):
         "from screening.tracking import make_tracker\n"
         f"tracker = make_tracker('off', 'p', 'n', {{}}, {str(tmp_path / 'none')!r})\n"
         "tracker.log({'x': 1.0}, step=0); tracker.table('t', [{'a': 1}]); tracker.html('h', 'missing.html')\n"
+        "tracker.picture('p', 'missing.png')\n"
         "tracker.finish()\n"
         "sys.exit('wandb' in sys.modules)\n"
     )
