@@ -51,10 +51,12 @@ class CrystalProposer:
         if given.fix is not None:
             kept = {name: name in given.fix_what for name in ("species", "coordinates", "lattice")}
             self.fixed = Fixed(read_structure(given.fix), given.fix_sites, **kept)
-        elif given.fix_sites is not None:
-            raise InputError("fix_sites without fix: name the structure file whose sites are kept")
+        else:
+            _refuse_without("fix", given, ("fix_sites", "fix_what"))
         if given.start is not None:
             self.start = Start(read_structure(given.start), given.start_noise, given.species_noise)
+        else:
+            _refuse_without("start", given, ("start_noise", "species_noise"))
         self.screen = None if given.screen is None else Screen(given.screen)
         # refuse now what would otherwise fail at the first proposal
         make_task(self.model, given.conditions, self.sampling, self.fixed, self.start)
@@ -97,3 +99,10 @@ class CrystalProposer:
         provenance["space_group"] = structure.properties["space_group"]
         provenance["symprec"] = structure.properties.get("symprec", self.settings.symprec)
         return Proposal(result.index, structure, provenance)
+
+
+def _refuse_without(file: str, settings: CrystalSettings, names: tuple[str, ...]) -> None:
+    """Refuse settings that say what to do with a structure file when there is none."""
+    for name in names:
+        if getattr(settings, name) != CrystalSettings.model_fields[name].default:
+            raise InputError(f"{name} without {file}: name the structure file it is about")

@@ -73,6 +73,8 @@ def test_a_file_above_the_limit_is_a_failure(folder):
         ("zzz", {}, "there are template, crystals, files"),
         ("template", {"max_atom": 10}, "did you mean 'max_atoms'"),
         ("template", {"max_atoms": "many"}, "max_atoms"),
+        ("crystals", {"start_noise": 0.5}, "start_noise without start"),
+        ("crystals", {"fix_what": ["lattice"]}, "fix_what without fix"),
         ("files", {}, "'folder' is missing"),
         ("files", {"folder": "/no/such/folder"}, "is not a folder"),
     ],
