@@ -22,7 +22,7 @@ class Network(NamedTuple):
 
 
 def sorbus(frames, options):
-    """Our default network (or, `plain`, the one without symmetry)."""
+    """Our default network with linear radial functions (or, `plain`, the one without symmetry)."""
     from potentials.atom_graph import collate, make_graph
     from potentials.augmentation import random_orthogonal
     from potentials.difference_loss import difference_loss
@@ -31,7 +31,7 @@ def sorbus(frames, options):
     from potentials.network_potential import EnergyModel
 
     plain = options.kind == "plain"
-    shape = {"cutoff": CUTOFF} | json.loads(options.network)
+    shape = {"cutoff": CUTOFF, "radial_hidden": 0} | json.loads(options.network)
     config = NetworkConfig(architecture="plain" if plain else "density", **shape)
     scale = float(frames.forces.square().mean().sqrt())
     model = EnergyModel(config, {int(z): 0.0 for z in np.unique(frames.numbers)}, scale)

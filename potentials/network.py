@@ -45,7 +45,7 @@ class NetworkConfig(Config):
     body_order: Annotated[int, pydantic.Field(ge=2, le=4)] = 4  # 2: densities, 3: their products, 4: triple products
     radial_functions: Annotated[int, pydantic.Field(ge=2, le=64)] = 8  # Bessel functions
     # width of a network on top of the Bessel functions; 0: none, radial functions are sums of them
-    radial_hidden: Annotated[int, pydantic.Field(ge=0, le=512)] = 0
+    radial_hidden: Annotated[int, pydantic.Field(ge=0, le=512)] = 64
     radial_per_pair: bool = False  # a radial function for each (degree sent, degree of Y), not for each degree sent
 
     @pydantic.model_validator(mode="after")
