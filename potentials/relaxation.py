@@ -10,7 +10,7 @@ import difflib
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from ase import Atoms
@@ -21,6 +21,7 @@ from torch_geometric.data import Batch
 from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate, graph_from, make_graph, with_geometry
+from potentials.batch_size import atoms_that_fit
 from potentials.cell_filter import displace, generalised_forces, lay_out
 from potentials.constraints import GPA, Constraint, constrain, prepared
 from potentials.errors import InputError, SorbusError
@@ -87,7 +88,7 @@ def relax(
     symmetry: bool = False,
     fixed_elements: Collection[str] = (),
     optimizer: str = "fire",
-    max_atoms_per_batch: int = 400,
+    max_atoms_per_batch: int | Literal["memory"] = 400,
     limits: GateLimits = DEFAULT_LIMITS,
     progress: bool = False,
 ) -> list[Relaxed]:
@@ -106,7 +107,8 @@ def relax(
         fixed_elements: symbols whose atoms keep their (fractional) positions, besides those held by `FixAtoms` of an
             `Atoms` or `selective_dynamics` of a `Structure`.
         optimizer: `fire` or `lbfgs`.
-        max_atoms_per_batch: atoms that share a force call; a larger system goes alone.
+        max_atoms_per_batch: atoms that share a force call; a larger system goes alone. `memory`: as many as fit,
+            measured (`potentials.batch_size`): for GPUs; on a CPU a few hundred are faster, they stay in its cache.
         limits: what the geometry gate lets through.
         progress: show a bar on stderr.
 
@@ -152,9 +154,12 @@ def relax(
         else:
             waiting.append(run)
 
+    if max_atoms_per_batch == "memory" and waiting:
+        max_atoms_per_batch = atoms_that_fit(model, [run.graph for run in waiting], stress=variable_cell)
+    room = int(max_atoms_per_batch) if waiting else 0
     with tqdm(total=len(systems), desc="relax", unit="structure", disable=not progress) as bar:
         bar.update(len(results))
-        for run, failure in _drive(waiting, model, criteria, OPTIMIZERS[optimizer], max_atoms_per_batch):
+        for run, failure in _drive(waiting, model, criteria, OPTIMIZERS[optimizer], room):
             results[run.index] = _finish(run, systems[run.index], criteria, failure)
             bar.update(1)
     return [results[index] for index in range(len(systems))]
@@ -314,14 +319,16 @@ def _finish(run: _Run, system: Any, criteria: _Criteria, failure: str | None) ->
     )
 
 
-def _check_settings(fmax: float, smax: float, max_steps: int, optimizer: str, max_atoms: int) -> None:
+def _check_settings(
+    fmax: float, smax: float, max_steps: int, optimizer: str, max_atoms: int | Literal["memory"]
+) -> None:
     for name, value, example in (("fmax", fmax, "0.05"), ("smax", smax, "1e-3")):
         if not value > 0:
             raise InputError(f"{name} = {value} is not positive: give a threshold such as {example}")
     if max_steps < 0:
         raise InputError(f"max_steps = {max_steps} is negative: give 0 or more")
-    if max_atoms < 1:
-        raise InputError(f"max_atoms_per_batch = {max_atoms} is below 1: give a number of atoms such as 400")
+    if max_atoms != "memory" and (isinstance(max_atoms, str) or max_atoms < 1):
+        raise InputError(f"max_atoms_per_batch = {max_atoms} is below 1: give a number of atoms such as 400, or memory")
     if optimizer not in OPTIMIZERS:
         nearest = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(OPTIMIZERS)}"

@@ -28,6 +28,7 @@ class RelaxSettings(Config):
     pressure_gpa: float = Field(0.0, ge=-1000, le=1000)  # GPa outside the cell
     symmetry: bool = False  # keep the space group of each structure
     fixed_elements: tuple[str, ...] = ()  # symbols whose atoms stay, besides those a POSCAR or extxyz holds
+    max_atoms_per_batch: int | Literal["memory"] = 400  # that share a force call; memory: as many as fit
     out: str = "runs/relax"  # output folder
 
 
@@ -55,6 +56,7 @@ def relax_files(paths: Sequence[str], settings: RelaxSettings, folder: str | Pat
         symmetry=settings.symmetry,
         fixed_elements=settings.fixed_elements,
         optimizer=settings.optimizer,
+        max_atoms_per_batch=settings.max_atoms_per_batch,
         progress=progress,
     )
     outcome = dict(zip((id(result) for result in readable), relaxed, strict=True))
