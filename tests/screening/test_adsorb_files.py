@@ -225,3 +225,17 @@ def test_figures_read_well_and_have_the_right_sign():
     with pytest.raises(InputError):
         adsorb_files(["nowhere"], AdsorbSettings(), "out")
     assert np.isfinite(AdsorbSettings().deadline_s)
+
+
+def test_what_cannot_be_measured_is_said_first_with_the_remedy(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("screening.adsorption.framework.MAX_HOST_ATOMS", 20)  # boxes of 4x4x4 and 3x3x3 cells
+    rutherfordium = Structure(Lattice.cubic(13.0), ["Rf"], [[0, 0, 0]])
+    write_structures(folder / "rf.cif", [rutherfordium])
+    result = adsorb_files([str(folder)], AdsorbSettings(**QUICK), tmp_path / "out", progress=True)
+    printed = capsys.readouterr().out
+    for name in ("edge7", "edge8", "edge9"):
+        assert f"refused: {name}: the simulation box of " in printed
+    assert "give the primitive cell instead of a supercell" in printed
+    assert "refused: rf: force field uff-trappe has no parameters for Rf" in printed
+    assert "to measure" not in printed  # nothing is left
+    assert result.table.succeeded == 0
