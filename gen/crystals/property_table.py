@@ -124,7 +124,8 @@ def read_table(
     faults = tuple(f"line {line}: {reason}" for line, reason in sorted(bad))
     if not kept:
         first = f" ({faults[0]})" if faults else ""
-        raise InputError(f"{path} has no usable row{first}: give a `cif` or `file` column and numbers in {list(names)}")
+        wanted = f" and numbers in {', '.join(names)}" if names else ""
+        raise InputError(f"{path} has no usable row{first}: give a `cif` or `file` column{wanted}")
     return table_of(kept, names, values, holdout=holdout, bad_rows=faults)
 
 
