@@ -25,6 +25,14 @@ _RATIOS = {
     "energies in eV with forces in kJ/mol/Å": units.kJ / units.mol,
     "gradients where forces belong (the opposite sign)": -1.0,
 }
+# The same for energy differences and volume times mean stress times strain.
+_STRESS_RATIOS = {
+    "stresses positive under compression (VASP's sign)": -1.0,
+    "stresses in GPa": units.GPa,
+    "stresses in GPa, positive under compression": -units.GPa,
+    "stresses in kbar": 0.1 * units.GPa,
+    "stresses in kbar, positive under compression (VASP's)": -0.1 * units.GPa,
+}
 _FORCE_LIMIT = 30.0  # eV/Å, RMS; molecules at 1000 K have 2
 _STRESS_LIMIT = 0.6  # eV/Å^3 (100 GPa), median pressure
 _ESCAPE = "set data.labels.*_unit, or data.labels.check_units: false if the values are right"
@@ -43,6 +51,7 @@ def check_units(frames: Sequence[AtomGraph], where: str) -> None:
         _check_energies_against_forces(sample, where)
     if "stress" in frames[0]:
         _check_stress(sample, where)
+        _check_energies_against_stress(sample, where)
 
 
 def _check_lengths(frames: Sequence[AtomGraph], where: str) -> None:
@@ -92,6 +101,52 @@ def _check_energies_against_forces(frames: Sequence[AtomGraph], where: str) -> N
         f"{where}: energies change {ratio:.3g} times what the forces say{hint}: "
         "set data.labels.energy_unit and forces_unit, or data.labels.check_units: false if the values are right"
     )
+
+
+def _check_energies_against_stress(frames: Sequence[AtomGraph], where: str) -> None:
+    """Between two cells dE + (F1 + F2)/2 . dx = V (s1 + s2)/2 : strain to third order, dx being moves within them."""
+    differences, works = _strain_works(frames)
+    if len(works) < 8:
+        return
+    correlation = float(np.corrcoef(differences, works)[0, 1])
+    if not abs(correlation) > 0.95:  # cells or atoms too far apart to judge
+        return
+    ratio = float((differences * works).sum() / (works * works).sum())
+    if 0.4 < ratio < 2.5:  # other units and the other sign are farther off
+        return
+    guess = min(_STRESS_RATIOS, key=lambda name: _distance(ratio, _STRESS_RATIOS[name]))
+    hint = f", as with {guess}" if _distance(ratio, _STRESS_RATIOS[guess]) < 0.3 else ""
+    raise InputError(
+        f"{where}: energies change {ratio:.3g} times what the stresses say{hint}: set data.labels.stress_unit, "
+        "or data.labels.check_units: false if the values are right"
+    )
+
+
+def _strain_works(frames: Sequence[AtomGraph]) -> tuple[np.ndarray, np.ndarray]:
+    """What energy differences leave to the strain, and the work of the stress, between frames of the same atoms, eV."""
+    groups: dict[bytes, list[AtomGraph]] = defaultdict(list)
+    for frame in frames:
+        if bool(frame.pbc.all()) and frame.stress.isfinite().all():
+            groups[frame.numbers.numpy().tobytes()].append(frame)
+    differences, works = [], []
+    for group in groups.values():
+        for first, second in pairwise(group):
+            before, after = first.cell.numpy(), second.cell.numpy()
+            deformation = np.linalg.inv(before) @ after - np.eye(3)
+            strain = 0.5 * (deformation + deformation.T)
+            fractions = [frame.positions.numpy() @ np.linalg.inv(frame.cell.numpy()) for frame in (first, second)]
+            moved = (fractions[1] - fractions[0]) @ (0.5 * (before + after))
+            if not 1e-4 < np.abs(deformation).max() < 0.1 or np.abs(moved).max() > 1.0:
+                continue
+            inner = 0.0
+            if "forces" in first:
+                inner = float((0.5 * (first.forces + second.forces).numpy() * moved).sum())
+            elif np.abs(moved).max() > 1e-3:  # the atoms' own share is not known
+                continue
+            volume = 0.5 * abs(np.linalg.det(before) + np.linalg.det(after))
+            differences.append((second.energy - first.energy).item() + inner)
+            works.append(volume * float((0.5 * (first.stress[0] + second.stress[0]).numpy() * strain).sum()))
+    return np.array(differences), np.array(works)
 
 
 def _distance(ratio: float, other: float) -> float:
