@@ -202,6 +202,7 @@ WHAT = {
     "C5v": "De novo crystals behind the screen that are unique and novel.",
     "C5w": "De novo crystals without a screen that are unique and novel.",
     "C5x": "Effective number of elements behind the screen, against without.",
+    "C5z": "The shipped weights behind the screen, against without: metastable, unique, novel.",
     "C5y": "Unique and novel behind the screen, against without.",
     "C10a": "Self-improvement: metastable, unique, novel on a held-out seed, against the model before it.",
     "C10b": "Self-improvement: the same, also novel against what was added.",
