@@ -22,7 +22,7 @@ class Network(NamedTuple):
 
 
 def sorbus(frames, options):
-    """Our default network with linear radial functions (or, `plain`, the one without symmetry)."""
+    """Our default network with linear radial functions and body order 3 (or, `plain`, the one without symmetry)."""
     from potentials.atom_graph import collate, make_graph
     from potentials.augmentation import random_orthogonal
     from potentials.difference_loss import difference_loss
@@ -31,7 +31,8 @@ def sorbus(frames, options):
     from potentials.network_potential import EnergyModel
 
     plain = options.kind == "plain"
-    shape = {"cutoff": CUTOFF, "radial_hidden": 0} | json.loads(options.network)
+    shape: dict[str, object] = {"cutoff": CUTOFF, "radial_hidden": 0}
+    shape |= ({} if plain else {"body_order": 3}) | json.loads(options.network)
     config = NetworkConfig(architecture="plain" if plain else "density", **shape)
     scale = float(frames.forces.square().mean().sqrt())
     model = EnergyModel(config, {int(z): 0.0 for z in np.unique(frames.numbers)}, scale)
@@ -62,6 +63,7 @@ def sorbus(frames, options):
     else:
         sent = " + ".join(f"{count}x{degree}" for degree, count in enumerate(config.carried))
         what = f"{config.channels} channels, l = {config.lmax}, carries {sent}, {config.layers} layers"
+        what += f", body order {config.body_order}"
         what += f", radial networks of width {config.radial_hidden}" if config.radial_hidden else ", linear radial"
     how = "twice" if options.exact else "by differences"
     what = f"Sorbus, {what}, eager, float32, losses on forces differentiated {how}"

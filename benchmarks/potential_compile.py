@@ -44,7 +44,7 @@ def main() -> None:
     torch.manual_seed(0)
     path = data_root() / "potentials/botnet/dataset_3BPA/train_300K.xyz.xz"
     batch = collate(read_frames(path, LabelConfig())[:10])
-    model = EnergyModel(NetworkConfig(radial_hidden=0), {1: 0.0, 6: 0.0, 7: 0.0, 8: 0.0})
+    model = EnergyModel(NetworkConfig(radial_hidden=0, body_order=3), {1: 0.0, 6: 0.0, 7: 0.0, 8: 0.0})
     neighbours = neighbour_list(batch, model.config.cutoff)
     model.calibrate(batch, neighbours)
     potential = NetworkPotential(model)

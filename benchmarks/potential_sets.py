@@ -149,7 +149,7 @@ def measure(name: str, minutes: float, seed: int, results: bool) -> None:
         out=folder / "trained",
         seed=seed,
         data=DataConfig(train=folder / "train.xyz"),
-        network=NetworkConfig(radial_hidden=0),
+        network=NetworkConfig(radial_hidden=0, body_order=3),
         train=TrainConfig(max_minutes=minutes, batch_size=batch_size, ema=0.995, optimizer="soap", lr=0.02),
     )
     out = train_potential(config, resume=False, progress=False)
@@ -170,8 +170,8 @@ def measure(name: str, minutes: float, seed: int, results: bool) -> None:
         protocol=(
             f"{name}: force RMSE on {len(test)} test frames of {np.mean([len(one) for one in test]):.0f} atoms "
             f"(labels: {rms:.0f} meV/Å RMS) after {minutes:g} min on one core, {facts['steps']} steps of {batch_size} "
-            f"of {facts['frames']['training']} frames with SOAP; network of 64 channels, l = 2, linear radial "
-            "functions, energies and forces, float32. Training at reduced size: published rows took hours to days"
+            f"of {facts['frames']['training']} frames with SOAP; network of 64 channels, l = 2, body order 3, "
+            "linear radial functions, energies and forces, float32. Training at reduced size: published rows took hours to days"
         ),
         data_sha256=sha256_file(source),
         seed=seed,
