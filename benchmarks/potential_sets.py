@@ -171,7 +171,8 @@ def measure(name: str, minutes: float, seed: int, results: bool) -> None:
             f"{name}: force RMSE on {len(test)} test frames of {np.mean([len(one) for one in test]):.0f} atoms "
             f"(labels: {rms:.0f} meV/Å RMS) after {minutes:g} min on one core, {facts['steps']} steps of {batch_size} "
             f"of {facts['frames']['training']} frames with SOAP; network of 64 channels, l = 2, body order 3, "
-            "linear radial functions, energies and forces, float32. Training at reduced size: published rows took hours to days"
+            "linear radial functions, energies and forces, float32. Training at reduced size: published rows took "
+            "hours to days"
         ),
         data_sha256=sha256_file(source),
         seed=seed,
