@@ -3,12 +3,10 @@
 The list, its sources and the full measurement are in `benchmarks/adsorption_golden.py`.
 """
 
-import math
-
 import numpy as np
 import pytest
 
-from benchmarks.adsorption_golden import GOLDEN, select, summarise
+from benchmarks.adsorption_golden import GOLDEN, deviation, select, summarise
 from benchmarks.adsorption_structures import NotAtHandError, caxvii, cu_btc, irmof_1, mfi, mg_mof_74, sbmof_1
 from potentials.errors import InputError
 from screening.adsorption.process import Measured
@@ -45,7 +43,7 @@ def measured(measure, effort: float, seed: int) -> Measured:
 
 
 def agrees(ours: Measured, reference: Measured, within: float) -> bool:
-    return abs(ours.value - reference.value) <= within * math.hypot(ours.std, reference.std)
+    return abs(deviation(ours, reference)) <= within
 
 
 @pytest.mark.parametrize("golden", [g for g in GOLDEN if g.id in QUICK], ids=lambda g: g.id)
