@@ -173,7 +173,7 @@ def train_charges(
             "mean_absolute_error_e": round(errors.mean_absolute, 5),
             "newest_network_alone_e": round(alone.mean_absolute, 5),
             "environments_alone_e": round(base, 5),
-            "seen_in_training": config.data.refit,
+            "seen_in_training": bool(config.data.refit),
             "mean_log_henry": errors.log_henry,
             "pose_rms_kt": errors.pose_rms,
             "within_factor_1.5": errors.within,
