@@ -8,7 +8,7 @@ body orders 3 and 4 as in ACE and MACE (Drautz 2019; Batatia et al. 2022).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import pydantic
@@ -29,6 +29,9 @@ from potentials.spherical import (
 )
 
 _STAGES = ("density", "square", "cube")
+# with which each stage enters at first: products are the noisier the higher their order, and small weights let the
+# network learn from what is smooth before it uses them
+_FIRST_WEIGHTS = (1.0, 0.3, 0.1)
 
 
 class NetworkConfig(Config):
@@ -187,18 +190,21 @@ class Interaction(nn.Module):
         self.density_kernel: Callable[..., Tensor] = neighbour_density  # `potentials.kernels` puts another in its place
 
         # atoms: what reaches the new features of degree l is the density, its products and triple products
-        counts = [1] * len(outgoing)
+        stages = [[1] * len(outgoing)]  # paths into each degree
         self.square = self.cube = None
         if config.body_order >= 3:
             self.square = NodeProduct(lmax, lmax, symmetric=True)
-            counts = [n + p for n, p in zip(counts, self.square.counts, strict=False)]
+            stages.append(self.square.counts[: len(outgoing)])
         if config.body_order >= 4 and self.square is not None:
             self.cube = NodeProduct(lmax, len(outgoing) - 1, symmetric=False)
-            counts = [n + p for n, p in zip(counts, self.cube.counts, strict=True)]
+            stages.append(self.cube.counts)
             self.contract = nn.ParameterList(
                 torch.randn(n_species, n, channels) / math.sqrt(n) for n in self.square.counts
             )
-        self.species_weights = nn.ParameterList(torch.ones(n_species, n * channels) for n in counts)
+        counts = [sum(paths) for paths in zip(*stages, strict=True)]
+        self.species_weights = nn.ParameterList(
+            _first_weights(paths, channels).repeat(n_species, 1) for paths in zip(*stages, strict=True)
+        )
         self.mix_products = nn.ParameterList(_weight(n * channels, c) for n, c in zip(counts, outgoing, strict=True))
         self.keep = nn.ParameterList(_weight(a, b) for a, b in zip(incoming, outgoing, strict=False))
         self.hidden = nn.Linear(outgoing[0], outgoing[0])
@@ -276,3 +282,9 @@ class Interaction(nn.Module):
 
 def _weight(rows: int, columns: int) -> Tensor:
     return torch.randn(rows, columns) / math.sqrt(rows)
+
+
+def _first_weights(paths: Sequence[int], channels: int) -> Tensor:
+    """For so many paths of each stage [sum of paths * channels]."""
+    found = [torch.full((n * channels,), weight) for n, weight in zip(paths, _FIRST_WEIGHTS, strict=False)]
+    return torch.cat(found)
