@@ -254,5 +254,5 @@ def test_bad_frameworks_are_refused_with_the_remedy(monkeypatch):
     with pytest.raises(InputError, match="must be neutral"):
         prepare_host(charged, HostGuestModel())
     monkeypatch.setattr("screening.adsorption.framework.MAX_HOST_ATOMS", 20)
-    with pytest.raises(GeometryError, match="3x3x3 cells of 1 atoms holds 27, above 20: .* cut-off below 12 Å"):
+    with pytest.raises(GeometryError, match=r"3x3x3 cells of 1 atoms holds 27, above 20: .* cut-off below 12 Å"):
         prepare_host(Structure(Lattice.cubic(9.0), ["C"], [[0, 0, 0]]), HostGuestModel(charges="none"))
