@@ -18,7 +18,7 @@ def test_a_missing_checkpoint_and_missing_words(tmp_path: Path, capsys: pytest.C
     assert main(["export", "potential", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
     assert "model.json" in capsys.readouterr().err
     assert main(["export", "alone"]) == 2
-    assert "write FOLDER TARGET, or potential FOLDER TARGET" in capsys.readouterr().err
+    assert "write [potential|pair-style] FOLDER TARGET" in capsys.readouterr().err
 
 
 @pytest.mark.slow
