@@ -161,6 +161,13 @@ WHAT = {
     "C2d": "The baseline within our budget of evaluations.",
     "C2e": "Our process held to no symmetry: what it gains by itself.",
     "C2f": "The same, gated by validity.",
+    **dict(
+        zip(
+            ("C2g", "C2h", "C2i", "C2j", "C2k"),
+            (f"Our process after {n} network evaluations, match rate at 1." for n in (10, 25, 50, 100, 250)),
+            strict=True,
+        )
+    ),
     "C3": "Structure prediction on MP-20 binaries and ternaries with the general model: match rate of one sample.",
     **{f"C3{x}": "Match rate of the general model against network evaluations." for x in "abcde"},
     "C3f": "The general model, gated by validity.",
@@ -177,6 +184,13 @@ WHAT = {
     "C4j": "De novo crystals near a held-out one (own fingerprints, not the published COV-P).",
     "C4k": "De novo crystals that are novel.",
     "C4u": "De novo crystals: Wasserstein distance of the density to the training crystals.",
+    **dict(
+        zip(
+            ("C4v", "C4w", "C4x", "C4y", "C4z"),
+            (f"De novo crystals after {n} network evaluations: structural validity." for n in (10, 25, 50, 100, 250)),
+            strict=True,
+        )
+    ),
     **{f"C4{x}": "The same figures with each space group drawn from the training set and held." for x in "lmnopqrst"},
     "C5": "De novo crystals behind the stability screen that are metastable, unique and novel after relaxation.",
     "C5a": "The same crystals: metastable.",
