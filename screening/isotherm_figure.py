@@ -46,7 +46,10 @@ def draw_isotherms(
                 **style,
             )
         panel.set_xscale("log")
-        panel.set_yscale("log")
+        if any(point["uptake [mol/kg]"] > 0 for point in points if point["gas"] == gas):
+            panel.set_yscale("log")
+        else:
+            panel.text(0.5, 0.75, "nothing adsorbed", transform=panel.transAxes, ha="center", color="0.4")
         temperatures = sorted({point["temperature [K]"] for point in points if point["gas"] == gas})
         panel.set_title(f"{gas}, {', '.join(f'{value:g}' for value in temperatures)} K", fontsize=10)
         panel.set_xlabel("pressure [bar]")
