@@ -1,18 +1,14 @@
 """The state of a charge training on disk: weights, their averages, the optimiser's moments, and how far it has come."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from potentials.charge_network import ChargeNetwork
-from potentials.errors import InputError
-from potentials.files import write_atomic
+from potentials.state_file import read_state, write_state
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -34,9 +30,7 @@ def save_state(
         for moment in _MOMENTS:
             if moment in optimizer.state[parameter]:
                 tensors[f"adam.{moment}.{name}"] = optimizer.state[parameter][moment]
-    header = {"progress": json.dumps(progress), "identity": json.dumps(dict(identity), sort_keys=True)}
-    tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    write_atomic(path, safetensors.torch.save(tensors, metadata=header))
+    write_state(path, tensors, progress, identity)
 
 
 def load_state(
@@ -52,19 +46,7 @@ def load_state(
     Raises:
         InputError: a damaged file, or the state of another training.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        progress, theirs = json.loads(header["progress"]), json.loads(header["identity"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no readable training state ({error}): start over (--fresh)") from None
-    different = sorted(key for key in {*theirs, *identity} if theirs.get(key) != identity.get(key))
-    if different:
-        raise InputError(
-            f"{path} is the state of another training ({', '.join(different)} differ): "
-            "choose another out folder, or start over (--fresh)"
-        )
+    progress, tensors = read_state(path, identity)
     parameters = dict(model.named_parameters())
     model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
     for name, value in tensors.items():
@@ -76,4 +58,4 @@ def load_state(
         elif group == "adam":
             moment, _, parameter = rest.partition(".")
             optimizer.state[parameters[parameter]][moment] = value
-    return dict(progress)
+    return progress

@@ -1,19 +1,15 @@
 """The state a killed training resumes from: one safetensors file, written atomically, nothing executable."""
 
-import json
-import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from potentials.errors import InputError
-from potentials.files import write_atomic
+from potentials.state_file import read_state, write_state
 from potentials.training_loop import PotentialModule
 
 STATE = "state.safetensors"
@@ -34,9 +30,7 @@ def save_state(
         for parameter in group["params"]:
             for moment, value in optimizer.state[parameter].items():
                 tensors[f"optimizer.{moment}.{names[id(parameter)]}"] = value
-    header = {"progress": json.dumps(module.progress), "identity": json.dumps(dict(identity), sort_keys=True)}
-    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
-    write_atomic(path, safetensors.torch.save(tensors, metadata=header))
+    write_state(path, tensors, module.progress, identity)
 
 
 def load_state(path: Path, module: PotentialModule, identity: Mapping[str, Any]) -> dict[str, dict[str, torch.Tensor]]:
@@ -45,14 +39,7 @@ def load_state(path: Path, module: PotentialModule, identity: Mapping[str, Any])
     Raises:
         InputError: a damaged state, or one of another configuration or other data.
     """
-    header, tensors = _read(path)
-    theirs = json.loads(header["identity"])
-    different = sorted(key for key in {*theirs, *identity} if theirs.get(key) != identity.get(key))
-    if different:
-        raise InputError(
-            f"{path} is the state of another training ({', '.join(different)} differ): "
-            "choose another out folder, or start over (--fresh)"
-        )
+    progress, tensors = read_state(path, identity)
     groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "average": {}, "best": {}}
     moments: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
@@ -67,7 +54,7 @@ def load_state(path: Path, module: PotentialModule, identity: Mapping[str, Any])
     except RuntimeError:
         raise InputError(f"{path} holds another network: choose another out folder, or start over (--fresh)") from None
     module.average, module.best = groups["average"], groups["best"]
-    module.progress = json.loads(header["progress"])
+    module.progress = progress
     return moments
 
 
@@ -105,15 +92,3 @@ class StateKeeper(lightning.Callback):
         if trainer.is_global_zero:  # devices hold the same weights
             save_state(self.path, module, trainer.optimizers[0], self.identity)
         self._saved = time.monotonic()
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    try:
-        data = path.read_bytes()
-        tensors = safetensors.torch.load(data)
-        # a safetensors file begins with the length of its JSON header
-        header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
-        json.loads(header["progress"]), json.loads(header["identity"])
-    except (OSError, SafetensorError, struct.error, ValueError, KeyError) as error:
-        raise InputError(f"{path} is no readable training state ({error}): start over (--fresh)") from None
-    return header, tensors

@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from pymatgen.core import Structure
@@ -24,8 +24,9 @@ from gen.crystals.sampling import SamplingConfig
 from gen.evaluation.hull import CREDIBLE, SCREEN_TABLE, HullTable, energy_above_hull, potential_key, read_table
 from potentials.config import Config, parse_config
 from potentials.errors import InputError
-from potentials.potential import Potential, load_potential
-from potentials.relaxation import relax
+
+if TYPE_CHECKING:
+    from potentials.potential import Potential
 
 
 class ScreenConfig(Config):
@@ -65,6 +66,8 @@ class Screen:
     """
 
     def __init__(self, config: ScreenConfig | None = None) -> None:
+        from potentials.potential import load_potential  # a second of imports, which drawing alone needs not
+
         self.config = config or ScreenConfig()
         self.table: HullTable = read_table(self.config.hull or SCREEN_TABLE)
         key = potential_key(self.config.potential)
@@ -77,6 +80,8 @@ class Screen:
 
     def judge(self, structures: Sequence[Structure], *, progress: bool = False) -> list[Screened]:
         """Relax crystals for a few steps and place them above the fast potential's hull, each on its own account."""
+        from potentials.relaxation import relax
+
         config = self.config
         starts = [rattled(structure, config.rattle) if config.rattle else structure for structure in structures]
         relaxed = relax(
