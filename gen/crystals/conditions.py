@@ -137,19 +137,21 @@ def _property_values(given: Mapping[str, Any], properties: Sequence[PropertySpec
         if key in KEYS:
             continue
         if key not in known:
-            _refuse_key(str(key), known)
+            hint = f"; sorbus finetune crystals --property {key} teaches it one"
+            raise unknown_condition(str(key), KEYS, known, hint)
         values[key] = property_value(known[key], value)
     return values
 
 
-def _refuse_key(key: str, known: Mapping[str, PropertySpec]) -> None:
-    nearest = difflib.get_close_matches(key, [*KEYS, *known], n=1)
+def unknown_condition(key: str, keys: Sequence[str], known: Mapping[str, PropertySpec], hint: str = "") -> InputError:
+    """The error for a condition that is neither of `keys` nor a property a checkpoint has learnt."""
+    nearest = difflib.get_close_matches(key, [*keys, *known], n=1)
     if nearest:
-        raise InputError(f"unknown condition {key!r}: did you mean {nearest[0]!r}?")
+        return InputError(f"unknown condition {key!r}: did you mean {nearest[0]!r}?")
     learnt = ", ".join(known) or "none"
-    raise InputError(
-        f"unknown condition {key!r}: known conditions: {', '.join(KEYS)}; "
-        f"properties this checkpoint has seen: {learnt}; sorbus finetune crystals --property {key} teaches it one"
+    return InputError(
+        f"unknown condition {key!r}: known conditions: {', '.join(keys)}; "
+        f"properties this checkpoint has seen: {learnt}{hint}"
     )
 
 

@@ -4,14 +4,15 @@ import torch
 from torch import Tensor
 
 from gen.crystals.config import ProcessConfig
-from gen.crystals.lattice import LatticeScale, decode, encode
-from gen.crystals.process import CrystalProcess, Geometry
+from gen.crystals.lattice import LatticeScale
+from gen.crystals.log_polar_process import LogPolarProcess
+from gen.crystals.process import Geometry
 from gen.diffusion import wrapped_normal
 from gen.diffusion.schedules import geometric
 from gen.diffusion.variance_preserving import VariancePreserving
 
 
-class DiffusionProcess(CrystalProcess):
+class DiffusionProcess(LogPolarProcess):
     """Noise levels of lattice and coordinates for cells of any atom count.
 
     The coordinate head is the score in units of its root mean square, the lattice head the velocity
@@ -27,18 +28,6 @@ class DiffusionProcess(CrystalProcess):
         """Fractional noise level at times `t`: from sigma_min N^(-1/3) at 0 to sigma_max at 1, same shape."""
         low = torch.tensor(self.config.sigma_min * n_atoms ** (-1 / 3), dtype=t.dtype, device=t.device)
         return geometric(t, low, torch.tensor(self.config.sigma_max, dtype=t.dtype, device=t.device))
-
-    def encode(self, lattice: Tensor, n_atoms: int) -> Tensor:
-        """Log-polar components, standardised by atom count."""
-        return self.scale.standardise(encode(lattice), n_atoms)
-
-    def view(self, components: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
-        """The components themselves, and the symmetric lattice they stand for."""
-        return components, decode(self.scale.restore(components, n_atoms))
-
-    def prior(self, uniform: Tensor, normal: Tensor) -> Geometry:
-        """Uniform coordinates, standard normal components."""
-        return Geometry(uniform, normal)
 
     def noised(self, clean: Geometry, t: Tensor, noise: Geometry) -> Geometry:
         """Wrapped normal coordinates, variance-preserving components."""

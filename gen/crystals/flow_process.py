@@ -8,33 +8,21 @@ import math
 
 from torch import Tensor
 
-from gen.crystals.lattice import decode, encode
-from gen.crystals.process import CrystalProcess, Geometry
+from gen.crystals.log_polar_process import LogPolarProcess
+from gen.crystals.process import Geometry
 from gen.diffusion import torus_flow
 from potentials.errors import InputError
 
 LATTICE_SCALE = math.sqrt(2.0)  # root mean square of eps - c_0, both standard
 
 
-class FlowProcess(CrystalProcess):
+class FlowProcess(LogPolarProcess):
     """Deterministic paths; the components c_s = (1 - s) c_0 + s eps run on s = t^p, p = `lattice_power`.
 
     The coordinate head is the velocity over sqrt(1/12), the lattice head the velocity eps - c_0 over sqrt(2).
     """
 
     uniform_shake = True
-
-    def encode(self, lattice: Tensor, n_atoms: int) -> Tensor:
-        """Log-polar components, standardised by atom count."""
-        return self.scale.standardise(encode(lattice), n_atoms)
-
-    def view(self, components: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
-        """The components themselves, and the symmetric lattice they stand for."""
-        return components, decode(self.scale.restore(components, n_atoms))
-
-    def prior(self, uniform: Tensor, normal: Tensor) -> Geometry:
-        """Uniform coordinates, standard normal components."""
-        return Geometry(uniform, normal)
 
     def noised(self, clean: Geometry, t: Tensor, noise: Geometry) -> Geometry:
         """Points of the paths."""

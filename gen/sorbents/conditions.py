@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen.crystals.conditions import property_value
+from gen.crystals.conditions import property_value, unknown_condition
 from gen.crystals.properties import PropertySpec
 from gen.sorbents.bead_dataset import joined_matrix, reduction
 from gen.sorbents.beads import DIRECT, EDGE
@@ -86,7 +86,7 @@ def parse_conditions(
     known = {spec.name: spec for spec in properties}
     for key in given:
         if key not in KEYS and key not in known:
-            _refuse_key(str(key), known)
+            raise unknown_condition(str(key), KEYS, known)
     values = {key: property_value(known[key], value) for key, value in given.items() if key in known}
     rules = Rules(
         max_atoms=_whole("max_atoms", given.get("max_atoms", Rules.max_atoms), 1, 10_000),
@@ -295,16 +295,6 @@ def _listed(key: str, value: Any) -> tuple[str, ...]:
 def _hint(name: str, names: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean {nearest[0]!r}?)" if nearest else ""
-
-
-def _refuse_key(key: str, known: Mapping[str, PropertySpec]) -> None:
-    nearest = difflib.get_close_matches(key, [*KEYS, *known], n=1)
-    if nearest:
-        raise InputError(f"unknown condition {key!r}: did you mean {nearest[0]!r}?")
-    learnt = ", ".join(known) or "none"
-    raise InputError(
-        f"unknown condition {key!r}: known conditions: {', '.join(KEYS)}; properties this checkpoint has seen: {learnt}"
-    )
 
 
 def _switch(key: str, value: Any) -> bool:
