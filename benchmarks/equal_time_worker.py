@@ -61,13 +61,50 @@ class Frames:
         )
 
 
-def optimizer_of(parameters, options):
-    """AdamW, or SOAP."""
-    if options.optimizer == "soap":
-        from potentials.soap import SOAP
+def optimizer_of(model, options):
+    """AdamW, or SOAP on the matrices of a network.
 
-        return SOAP(parameters, lr=options.lr)
-    return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.0)
+    e3nn keeps the matrices of a linear layer, one for each pair of irreps, in one vector. SOAP knows matrices, so it is
+    given each of them, as a view of the vector.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.0)
+    from potentials.soap import SOAP  # of torch alone: the peers' environments have it too
+
+    shapes = {id(p): [tuple(p.shape)] for p in parameters}
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if id(weight) in shapes and weight.ndim == 1 and hasattr(module, "instructions"):
+            wanted = [one for one in module.instructions if getattr(one, "has_weight", True)]
+            found = [tuple(one.path_shape) for one in wanted]
+            assert sum(map(math.prod, found)) == weight.numel()
+            shapes[id(weight)] = found
+    pieces = [
+        (parameter, start, view.view(shape))
+        for parameter in parameters
+        for shape, (start, view) in zip(
+            shapes[id(parameter)], split(parameter.detach().view(-1), shapes[id(parameter)]), strict=True
+        )
+    ]
+    optimizer = SOAP([piece for *_, piece in pieces], lr=options.lr)
+
+    def hand_over(*_):
+        for parameter, start, piece in pieces:
+            gradient = parameter.grad
+            piece.grad = None if gradient is None else gradient.view(-1)[start : start + piece.numel()].view_as(piece)
+
+    optimizer.register_step_pre_hook(hand_over)
+    return optimizer
+
+
+def split(vector, shapes):
+    """Where the tensors of these shapes begin in a vector, and their stretches of it."""
+    start = 0
+    for shape in shapes:
+        end = start + math.prod(shape)
+        yield start, vector[start:end]
+        start = end
 
 
 def train(frames, held_out, network, options):
@@ -77,7 +114,7 @@ def train(frames, held_out, network, options):
     """
     model, call = network.model, network.call
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = optimizer_of(parameters, options)
+    optimizer = optimizer_of(model, options)
     average = [p.detach().clone() for p in parameters]
     best, best_error = [p.clone() for p in average], math.inf
     history: list[dict[str, float]] = []
@@ -119,7 +156,7 @@ def train(frames, held_out, network, options):
             loss = network.loss(positions, edges, len(rows), penalty)
         else:
             loss = penalty(*call(positions, edges, len(rows), True))
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()

@@ -18,9 +18,10 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.potential_equal_time import DATA, FOLDER, answers, describe, train  # noqa: E402
+from benchmarks.equal_time_rows import SOURCES  # noqa: E402
+from benchmarks.potential_equal_time import FOLDER, answers, describe, train  # noqa: E402
 from benchmarks.record import record  # noqa: E402
-from potentials.files import data_root, sha256_file  # noqa: E402
+from potentials.files import sha256_file  # noqa: E402
 
 TURNS = 8
 
@@ -38,13 +39,13 @@ def main() -> None:
     """Train what is missing, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--folder", type=Path, default=FOLDER / "symmetry")
     arguments, rest = parser.parse_known_args()  # the rest goes to both trainings
     torch.set_num_threads(1)
     for kind in ("sorbus", "plain"):
         if not trained(kind, arguments.minutes, arguments.folder):
             train(kind, sys.executable, arguments.minutes, arguments.folder, ["--turns", str(TURNS), *rest])
-    found = answers(arguments.folder, ["sorbus", "plain"])
+    found = answers(arguments.folder, {"sorbus": "sorbus", "plain": "plain"})
     ours, plain = found["sorbus"], found["plain"]
     few = f"{plain['turned']['frames']} frames of the 300 K test in {plain['turned']['turns']} random orientations"
     rows = [
@@ -61,9 +62,9 @@ def main() -> None:
         f" cost: forces {turned['mean_forces_rmse']:.1f} instead of {turned['forces_rmse']:.1f} meV/Å, energies"
         f" {turned['mean_energy_rmse']:.1f} instead of {turned['energy_rmse']:.1f} meV"
     )
-    source = data_root() / DATA
+    source = SOURCES["3bpa"]
     for row, (part, key), unit, what in rows:
-        data = source / ("train_mixedT.xyz.xz" if part == "hot_1200K" else "test_300K.npz")
+        data = source.path(source.test("hot_1200K" if part == "hot_1200K" else "test_300K").file)
         record(
             id=row,
             value=ours[part][key],
