@@ -35,15 +35,16 @@ SAVE_SECONDS = 60.0  # of training between states
 class Frames:
     """Frames of one molecule with their bonds, read from an npz of `potential_equal_time.py`."""
 
-    def __init__(self, path):
+    def __init__(self, path, every=1):
         with np.load(path) as stored:
             arrays = dict(stored)
         self.numbers = arrays["numbers"]  # [n]
-        self.positions = torch.from_numpy(arrays["positions"])  # [F, n, 3]
-        self.energies = torch.from_numpy(arrays["energies"])  # [F] eV, without the reference energies
-        self.forces = torch.from_numpy(arrays["forces"])  # [F, n, 3], NaN where a set has none
+        self.positions = torch.from_numpy(arrays["positions"][::every])  # [F, n, 3]
+        self.energies = torch.from_numpy(arrays["energies"][::every])  # [F] eV, without the reference energies
+        self.forces = torch.from_numpy(arrays["forces"][::every])  # [F, n, 3], NaN where a set has none
         ends = arrays["edge_ends"].tolist()
         self.edges = [torch.from_numpy(arrays["edges"][:, a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        self.edges = self.edges[::every]
 
     def __len__(self):
         return len(self.energies)
@@ -199,7 +200,7 @@ def state_path(options):
 
 def identity(options):
     """What must be the same for a state to be continued."""
-    neutral = ("folder", "tests", "turns", "turned_frames", "fresh")
+    neutral = ("folder", "tests", "every", "turns", "turned_frames", "fresh")
     return {key: value for key, value in vars(options).items() if key not in neutral}
 
 
@@ -299,6 +300,7 @@ def main():
     parser.add_argument("folder", type=Path, help="train.npz, validation.npz and the test sets as <name>.npz")
     parser.add_argument("--minutes", type=float, required=True, help="process time of training steps")
     parser.add_argument("--tests", nargs="*", default=["test_300K", "hot_1200K"])
+    parser.add_argument("--every", type=int, default=1, help="of how many test frames one is taken")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--label", help="name of the answer; default the kind")
     parser.add_argument("--turns", type=int, default=0, help="orientations of each frame (Sorbus's networks), 0: none")
@@ -328,6 +330,7 @@ def main():
         "minutes": options.minutes,
         "seed": options.seed,
         "training_frames": len(frames),
+        "every": options.every,
         **train(frames, held_out, network, options),
         "validation": test(held_out, model, call)[0],
     }
@@ -335,7 +338,7 @@ def main():
     path = options.folder / f"{label}.json"
     path.write_text(json.dumps(answer, indent=1))  # what a killed job keeps
     for name in options.tests:
-        errors, energy, force = test(Frames(options.folder / f"{name}.npz"), model, call)
+        errors, energy, force = test(Frames(options.folder / f"{name}.npz", options.every), model, call)
         answer[name] = errors
         np.savez(options.folder / f"{label}_{name}.npz", energies=energy.numpy(), forces=force.numpy())
         path.write_text(json.dumps(answer, indent=1))

@@ -133,6 +133,27 @@ def describe(answer: dict[str, Any]) -> str:
     return f"{answer['what']}, {answer['weights']} weights, {answer['recipe']}, torch {answer['torch']}"
 
 
+def errors_on(
+    folder: Path, test: str, labels: Mapping[str, str], found: Mapping[str, dict[str, Any]]
+) -> tuple[int, dict[str, dict[str, float]]]:
+    """Of how many frames one counts, since the slowest network was tested on no more, and each one's errors on those.
+
+    A network tested on more frames than that gets its errors from the predictions it left.
+    """
+    every = max(answer.get("every", 1) for answer in found.values())
+    errors = {}
+    for kind, answer in found.items():
+        mine = answer.get("every", 1)
+        if mine == every:
+            errors[kind] = answer[test]
+            continue
+        with np.load(folder / f"{labels[kind]}_{test}.npz") as left, np.load(folder / f"{test}.npz") as truth:
+            off = {key: left[key][:: every // mine] - truth[key][::every] for key in ("energies", "forces")}
+        errors[kind] = {f"{key}_rmse": 1000 * float(np.sqrt((value**2).mean())) for key, value in off.items()}
+        errors[kind]["energy_rmse"] = errors[kind].pop("energies_rmse")
+    return every, errors
+
+
 def in_words(errors: dict[str, float], held_out: dict[str, float]) -> str:
     """Errors of a network on a test set."""
     forces = f"{errors['forces_rmse']:.1f} meV/Å, " if "forces_rmse" in errors else ""
@@ -154,7 +175,9 @@ def record_rows(folder: Path, name: str, labels: Mapping[str, str], rows: Sequen
     steps = ", ".join(f"{name} {answer['steps']} ({answer['epochs']:.0f} epochs)" for name, answer in found.items())
     for row in rows:
         test = source.test(row.test)
-        errors = {key: answer[row.test] for key, answer in found.items()}
+        every, errors = errors_on(folder, row.test, labels, found)
+        force = row.quantity == "forces_rmse"
+        what = test.what + (f", one of {every}" if every > 1 else "")
         note = "all: " + "; ".join(f"{key} {in_words(errors[key], found[key]['validation'])}" for key in errors)
         if test.along:
             with np.load(folder / f"{row.test}.npz") as stored:
@@ -165,11 +188,11 @@ def record_rows(folder: Path, name: str, labels: Mapping[str, str], rows: Sequen
         record(
             id=row.id,
             value=errors["sorbus"][row.quantity],
-            unit="meV/Å" if row.quantity == "forces_rmse" else "meV",
+            unit="meV/Å" if force else "meV",
             peer=describe(found[row.peer]),
             peer_value=errors[row.peer][row.quantity],
             protocol=(
-                f"{'force' if row.quantity == 'forces_rmse' else 'energy'} RMSE on the {test.what}, after {minutes:g}"
+                f"{'force' if force else 'energy'} RMSE on the {what}, after {minutes:g}"
                 f" min of process time of training steps on one core each ({source.what}, a tenth held out chooses the"
                 f" best of {len(ours['history'])} looks);"
                 f" one loop for all: warm-up and half a cosine over the time, squared errors with energies per atom"

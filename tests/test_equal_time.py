@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is no installed package
 from benchmarks.equal_time_rows import ROWS, SHAPES, SOURCES  # noqa: E402
 from benchmarks.equal_time_worker import Frames, optimizer_of  # noqa: E402
 from benchmarks.make_results import WHAT  # noqa: E402
-from benchmarks.potential_equal_time import answers, apart, dissociation, write_frames  # noqa: E402
+from benchmarks.potential_equal_time import answers, apart, dissociation, errors_on, write_frames  # noqa: E402
 from potentials.atom_graph import make_graph  # noqa: E402
 from potentials.errors import InputError  # noqa: E402
 from potentials.soap import SOAP  # noqa: E402
@@ -88,6 +88,19 @@ def test_answers_of_unequal_times_are_refused(tmp_path):
         answers(tmp_path, {"sorbus": "sorbus", "mace": "other"})
     with pytest.raises(InputError, match=r"no mace.json yet"):
         answers(tmp_path, {"sorbus": "sorbus", "mace": "mace"})
+
+
+def test_errors_on_a_part_of_the_frames_are_of_the_same_frames_for_all(tmp_path):
+    frames = [ethene(np.eye(4, 3) + 0.1 * number) for number in range(9)]
+    write_frames(tmp_path / "hot.npz", frames, {6: -30.0, 1: -3.0})
+    energies = np.full(9, -4.0) + np.array([1.0, 9, 9, 9, 2.0, 9, 9, 9, 3.0])
+    np.savez(tmp_path / "quick_hot.npz", energies=energies, forces=np.full((9, 4, 3), 0.5))
+    found = {"sorbus": {"hot": {}}, "mace": {"every": 4, "hot": {"forces_rmse": 7.0, "energy_rmse": 8.0}}}
+    every, errors = errors_on(tmp_path, "hot", {"sorbus": "quick", "mace": "slow"}, found)
+    assert every == 4
+    assert errors["mace"] == found["mace"]["hot"]
+    assert errors["sorbus"]["forces_rmse"] == pytest.approx(500.0)
+    assert errors["sorbus"]["energy_rmse"] == pytest.approx(1000 * np.sqrt(14 / 3))
 
 
 def test_every_row_has_its_test_set_and_a_title():
