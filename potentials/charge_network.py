@@ -33,6 +33,8 @@ class ChargeNetworkConfig(NetworkConfig):
 
     channels: Annotated[int, pydantic.Field(ge=1, le=1024)] = 48
     carried: tuple[Annotated[int, pydantic.Field(ge=1, le=1024)], ...] = (48,)
+    body_order: Annotated[int, pydantic.Field(ge=2, le=4)] = 4
+    radial_hidden: Annotated[int, pydantic.Field(ge=0, le=512)] = 64
     prior_features: Annotated[int, pydantic.Field(ge=0, le=64)] = 0  # what is known of an atom besides its element
 
     @pydantic.model_validator(mode="after")

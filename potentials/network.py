@@ -45,10 +45,10 @@ class NetworkConfig(Config):
     # channels of degrees 0, 1, ... that atoms send in the second layer and later: (64,) is scalars only
     carried: tuple[Annotated[int, pydantic.Field(ge=1, le=1024)], ...] = (64, 64, 32)
     layers: Annotated[int, pydantic.Field(ge=1, le=6)] = 2
-    body_order: Annotated[int, pydantic.Field(ge=2, le=4)] = 4  # 2: densities, 3: their products, 4: triple products
+    body_order: Annotated[int, pydantic.Field(ge=2, le=4)] = 3  # 2: densities, 3: their products, 4: triple products
     radial_functions: Annotated[int, pydantic.Field(ge=2, le=64)] = 8  # Bessel functions
     # width of a network on top of the Bessel functions; 0: none, radial functions are sums of them
-    radial_hidden: Annotated[int, pydantic.Field(ge=0, le=512)] = 64
+    radial_hidden: Annotated[int, pydantic.Field(ge=0, le=512)] = 0
     radial_per_pair: bool = False  # a radial function for each (degree sent, degree of Y), not for each degree sent
 
     @pydantic.model_validator(mode="after")

@@ -23,10 +23,16 @@ from potentials.dataset import attach_neighbours, batch_neighbours, read_frames,
 from potentials.errors import InputError
 from potentials.files import sha256_file
 from potentials.finetuning import load_start, replay_frames, resolve_start
+from potentials.kernels import use_kernels
 from potentials.label_errors import errors_by_element, evaluate
 from potentials.learning_curve import draw_element_errors, draw_learning_curve, draw_parity, write_metrics
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
-from potentials.reference_energies import composition_is_ambiguous, composition_matrix, fit_reference_energies
+from potentials.reference_energies import (
+    composition_is_ambiguous,
+    composition_matrix,
+    fit_reference_energies,
+    mean_site_energies,
+)
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_devices import is_first_process
 from potentials.training_loop import PotentialModule
@@ -64,7 +70,8 @@ def train_potential(
         InputError: unusable data or settings, a state of another training, or a loss that is not finite.
     """
     config, model, frames, held_out, remembered = prepare_training(config)
-    out = config.out
+    out, plain = config.out, copy.deepcopy(model)
+    fit_to_device(config, model)
     module = PotentialModule(config, model, frames, held_out)
     identity = _identity(config)
     state = out / STATE
@@ -86,7 +93,7 @@ def train_potential(
         keeper.save(trainer, module)
         if not trainer.is_global_zero:
             return out
-    return _finish(config, module, identity, remembered, progress)
+    return _finish(config, plain, module, identity, remembered, progress)
 
 
 class Prepared(NamedTuple):
@@ -112,6 +119,27 @@ def prepare_training(config: PotentialTrainingConfig) -> Prepared:
     model = load_start(config, config.start, frames, held_out)
     replayed, remembered = replay_frames(config.start, model, frames, config.seed)
     return Prepared(config, model, [*frames, *replayed], held_out, remembered)
+
+
+def fit_to_device(config: PotentialTrainingConfig, model: EnergyModel) -> None:
+    """See that the device asked for is there, and put the kernels of `train.kernels` into the model.
+
+    Raises:
+        InputError: there is no GPU, the kernels' package is missing, or the network has no use for them.
+    """
+    if config.train.device == "gpu" and not torch.cuda.is_available():
+        raise InputError("train.device is gpu and torch sees none: set train.device=cpu, or install torch for your GPU")
+    if config.train.kernels != "torch" and not trains_on_gpu(config):
+        raise InputError(
+            f"train.kernels {config.train.kernels} run on an NVIDIA GPU, and this training would run on the CPU: "
+            "leave train.kernels at torch, or install torch for your GPU"
+        )
+    use_kernels(model, config.train.kernels)
+
+
+def trains_on_gpu(config: PotentialTrainingConfig) -> bool:
+    """Whether the training will find a GPU to run on."""
+    return config.train.device != "cpu" and torch.cuda.is_available()
 
 
 def _load_data(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[AtomGraph]]:
@@ -145,6 +173,8 @@ def _new_model(
                 f"reference_energies lack {lacking}, which the training data hold: add them or drop the key"
             )
         references = {z: given[z] for z in elements}
+    elif "site_energies" in frames[0]:
+        references = mean_site_energies(frames)
     else:
         references = fit_reference_energies(counts, energies, elements)
         if composition_is_ambiguous(counts):
@@ -176,7 +206,7 @@ def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:
         update={
             "out": Path("."),
             "data": data.model_copy(update={"train": Path(), "validation": None}),
-            "train": config.train.model_copy(update={"device": "auto", "devices": 1}),
+            "train": config.train.model_copy(update={"device": "auto", "devices": 1, "kernels": "torch"}),
             "start": config.start and config.start.model_copy(update={"checkpoint": Path()}),
         }
     )
@@ -191,12 +221,10 @@ def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:
 def _trainer(
     config: PotentialTrainingConfig, module: PotentialModule, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
-    if config.train.device == "gpu" and not torch.cuda.is_available():
-        raise InputError("train.device is gpu and torch sees none: set train.device=cpu, or install torch for your GPU")
     devices = config.train.devices
-    if devices > config.train.batch_size:
+    if devices > module.batch_size:
         raise InputError(
-            f"train.devices is {devices} and train.batch_size {config.train.batch_size}: each device needs a frame"
+            f"train.devices is {devices} and train.batch_size {module.batch_size}: each device needs a frame"
         )
     if devices > 1 and config.train.device != "cpu" and 0 < torch.cuda.device_count() < devices:
         raise InputError(f"train.devices is {devices} and torch sees {torch.cuda.device_count()} GPUs: lower it")
@@ -223,6 +251,7 @@ def _trainer(
 
 def _finish(
     config: PotentialTrainingConfig,
+    model: EnergyModel,
     module: PotentialModule,
     identity: dict[str, Any],
     remembered: Sequence[AtomGraph],
@@ -230,10 +259,11 @@ def _finish(
 ) -> Path:
     """The best averaged weights as a checkpoint, with what they were made from and how good they are.
 
-    `remembered` are structures as the model labelled them before fine-tuning; errors on them tell what it forgot.
+    `model` has the shape of the one trained, and the products of any device; `remembered` are structures as the model
+    labelled them before fine-tuning, errors on which tell what it forgot.
     """
-    model = copy.deepcopy(module.model).cpu()
-    model.load_state_dict({name: value.cpu() for name, value in module.best.items()}, strict=False)
+    weights = {**module.model.state_dict(), **module.best}
+    model.load_state_dict({name: value.cpu() for name, value in weights.items()})
     potential = NetworkPotential(model, config.name)
     errors = evaluate(potential, module.validation_frames)
     training = {
@@ -244,6 +274,8 @@ def _finish(
         "config_hash": config_hash(config),
         "config": config.model_dump(mode="json", exclude={"out", "data", "network"}),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "batch_size": module.batch_size,
+        "lr": module.peak_rate,
         "seed": config.seed,
         "epochs": module.progress["epoch"],
         "best_epoch": module.progress["best_epoch"],

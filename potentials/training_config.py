@@ -39,8 +39,15 @@ class LossConfig(Config):
     energy_final: Positive = 100.0  # at the end; geometric in between
     forces: Positive = 1.0
     stress: Positive = 1.0
+    # of atoms' energies, eV, where `data.labels.site_energies_key` names them; out of hashes where left alone
+    site_energies: Positive = pydantic.Field(default=1.0, exclude_if=lambda weight: weight == 1.0)
     kind: Literal["huber", "mse"] = "huber"
     huber_delta: Positive = 1.0  # errors beyond it (eV/atom, eV/Å) count linearly
+
+
+_RATES = {"soap": 0.02, "adamw": 0.01}
+_FINETUNING = 0.1  # of these rates: weights that are good already are to be moved, not lost
+_ATOMS_A_BATCH, _LARGEST_BATCH = 100, 16
 
 
 class TrainConfig(Config):
@@ -49,9 +56,9 @@ class TrainConfig(Config):
     epochs: Annotated[int, pydantic.Field(ge=1)] = 200
     max_minutes: Positive | None = None  # a budget instead of `epochs`: schedules then follow the clock
     patience: Annotated[int, pydantic.Field(ge=1)] | None = None  # epochs without improvement before it ends early
-    batch_size: Annotated[int, pydantic.Field(ge=1)] = 5
-    optimizer: Literal["adamw", "soap"] = "adamw"  # soap: fewer, dearer steps (`potentials.soap`)
-    lr: Positive = 0.01
+    batch_size: Annotated[int, pydantic.Field(ge=1)] | None = None  # frames; null: of about 100 atoms, 16 at most
+    optimizer: Literal["adamw", "soap"] = "soap"  # soap: fewer steps, a little dearer each (`potentials.soap`)
+    lr: Positive | None = None  # highest rate; null: 0.02 of soap, 0.01 of adamw, a tenth of that when fine-tuning
     warmup_steps: Annotated[int, pydantic.Field(ge=0)] = 100
     weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
     gradient_clip: Positive = 10.0  # norm
@@ -65,6 +72,18 @@ class TrainConfig(Config):
     save_minutes: Positive = 2.0  # between states a killed run resumes from
     device: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, pydantic.Field(ge=1)] = 1  # GPUs, or processes on a CPU, that share each batch
+    # what computes the network's products: torch, or on an NVIDIA GPU the fused kernels of `potentials.kernels`
+    kernels: Literal["torch", "cuequivariance"] = "torch"
+
+    def rate(self, finetuning: bool = False) -> float:
+        """The highest learning rate: the one given, or the optimiser's own."""
+        if self.lr is not None:
+            return self.lr
+        return _RATES[self.optimizer] * (_FINETUNING if finetuning else 1.0)
+
+    def frames_a_batch(self, atoms: float) -> int:
+        """Frames of a batch: as many as given, or as fit, for frames of so many atoms on average."""
+        return self.batch_size or min(_LARGEST_BATCH, max(1, round(_ATOMS_A_BATCH / atoms)))
 
 
 class PotentialTrainingConfig(Config):

@@ -49,6 +49,8 @@ class PotentialModule(lightning.LightningModule):
         super().__init__()
         self.config, self.model = config, model
         self.train_frames, self.validation_frames = training, validation
+        self.batch_size = config.train.frames_a_batch(sum(len(frame.numbers) for frame in training) / len(training))
+        self.peak_rate = config.train.rate(finetuning=config.start is not None)
         self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
         self.best = {name: p.clone() for name, p in self.average.items()}
         self.progress: dict[str, Any] = {
@@ -70,7 +72,7 @@ class PotentialModule(lightning.LightningModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.train_frames) / self.config.train.batch_size)
+        return math.ceil(len(self.train_frames) / self.batch_size)
 
     def fraction_done(self) -> float:
         """Of the whole training, 0 to 1: by steps, or by the clock where minutes are the budget."""
@@ -83,7 +85,7 @@ class PotentialModule(lightning.LightningModule):
         """Linear warm-up over `warmup_steps`, then half a cosine down to one hundredth."""
         train = self.config.train
         warm = min(1.0, (self.progress["step"] + 1) / max(train.warmup_steps, 1))
-        return train.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction_done())))
+        return self.peak_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction_done())))
 
     def energy_weight(self) -> float:
         """Geometric from `energy` to `energy_final`: forces shape the surface first, then energies settle."""
@@ -98,7 +100,7 @@ class PotentialModule(lightning.LightningModule):
     # ---- loss ------------------------------------------------------------------------------------------
 
     def loss(self, batch: Batch, output: dict[str, Tensor], idle: bool = False) -> Tensor:
-        """Weighted mean penalties of energies per atom, force components and virials per atom.
+        """Weighted mean penalties of energies per atom, force components, virials per atom and energies of sites.
 
         Means go over the batches of all devices; an `idle` device's does not count.
         """
@@ -113,6 +115,9 @@ class PotentialModule(lightning.LightningModule):
             virial = (output["stress"] - batch.stress) * per_atom[:, None, None]
             virial = virial[batch.stress.isfinite()]  # systems without a volume have none
             total = total + weights.stress * batch_mean(self._penalty(virial), idle)
+        if "site_energies" in batch:
+            sites = self._penalty(output["site_energies"] - batch.site_energies)
+            total = total + weights.site_energies * batch_mean(sites, idle)
         return total
 
     def batch_loss(self, batch: Batch, idle: bool = False) -> Tensor:
@@ -143,14 +148,14 @@ class PotentialModule(lightning.LightningModule):
             {"params": plain, "weight_decay": 0.0},
         ]
         if self.config.train.optimizer == "soap":
-            return SOAP(groups, lr=self.config.train.lr, betas=(0.9, 0.999))
-        return torch.optim.AdamW(groups, lr=self.config.train.lr, betas=(0.9, 0.999), amsgrad=False)
+            return SOAP(groups, lr=self.peak_rate, betas=(0.9, 0.999))
+        return torch.optim.AdamW(groups, lr=self.peak_rate, betas=(0.9, 0.999), amsgrad=False)
 
     def train_dataloader(self) -> DataLoader:
         """What is left of the present epoch; Lightning asks again every epoch."""
         order = EpochOrder(
             len(self.train_frames),
-            self.config.train.batch_size,
+            self.batch_size,
             self.config.seed,
             self.progress["epoch"],
             self.progress["batch"],
@@ -160,7 +165,7 @@ class PotentialModule(lightning.LightningModule):
 
     def val_dataloader(self) -> DataLoader:
         mine = self.validation_frames[device_rank() :: device_count()]
-        return _loader(mine, batch_size=2 * self.config.train.batch_size)
+        return _loader(mine, batch_size=2 * self.batch_size)
 
     def on_fit_start(self) -> None:
         for kept in (self.average, self.best):
@@ -181,7 +186,7 @@ class PotentialModule(lightning.LightningModule):
         if not math.isfinite(whole):
             raise InputError(
                 f"the loss is {whole} at step {self.progress['step']}: "
-                f"lower train.lr ({self.config.train.lr:g}), use train.loss.kind=huber, or look for broken labels"
+                f"lower train.lr ({self.peak_rate:g}), use train.loss.kind=huber, or look for broken labels"
             )
         self.progress["loss_sum"] += whole
         return loss
@@ -246,7 +251,7 @@ class PotentialModule(lightning.LightningModule):
 
     def _frames_in_batch(self) -> int:
         """Frames of the present batch on all devices."""
-        size = self.config.train.batch_size
+        size = self.batch_size
         return min(size, len(self.train_frames) - size * self.progress["batch"])
 
     def _swap(self) -> None:

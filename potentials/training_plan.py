@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from potentials.atom_graph import collate
-from potentials.training import prepare_training
+from potentials.training import fit_to_device, prepare_training, trains_on_gpu
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_loop import EpochOrder, PotentialModule
 
@@ -51,11 +51,12 @@ def plan_training(config: PotentialTrainingConfig) -> TrainingPlan:
         InputError: as `train_potential` would, before it has cost anything.
     """
     config, model, frames, held_out, _ = prepare_training(config)
-    gpu = config.train.device == "gpu" or (config.train.device == "auto" and torch.cuda.is_available())
+    fit_to_device(config, model)
+    gpu = trains_on_gpu(config)
     device = torch.device("cuda" if gpu else "cpu")
     module = PotentialModule(config, model, frames, held_out).to(device)
     optimizer = module.configure_optimizers()
-    order = EpochOrder(len(frames), config.train.batch_size, config.seed, 0).batches
+    order = EpochOrder(len(frames), module.batch_size, config.seed, 0).batches
     # memory peaks where the atoms are most; that batch warms up
     largest = max(order, key=lambda batch: sum(len(frames[i].numbers) for i in batch))
     seconds = []
@@ -71,7 +72,7 @@ def plan_training(config: PotentialTrainingConfig) -> TrainingPlan:
         seconds.append(time.perf_counter() - start)
     step = sorted(seconds[1:] or seconds)[len(seconds[1:]) // 2]
     # a validation frame costs about a third of a training frame: no second backward pass
-    epoch = step * (module.steps_per_epoch + len(held_out) / config.train.batch_size / 3)
+    epoch = step * (module.steps_per_epoch + len(held_out) / module.batch_size / 3)
     minutes = config.train.max_minutes
     hours = minutes / 60 if minutes is not None else epoch * config.train.epochs / 3600
     if gpu:

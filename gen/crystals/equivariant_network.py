@@ -51,6 +51,7 @@ class EquivariantCrystalNetwork(nn.Module):
             layers=config.layers,
             body_order=3,
             radial_functions=config.radial,
+            radial_hidden=64,
         )
         self.embedding = nn.Embedding(species + 1, channels)
         self.basis = BesselBasis(config.cutoff, config.radial)

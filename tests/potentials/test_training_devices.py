@@ -49,7 +49,10 @@ def settings(folder: Path, out: str, architecture: str = "density", **train) -> 
         "network": {"architecture": architecture, "cutoff": 4.0, "channels": 8, "radial_hidden": 16}
         | ({"carried": [8, 8], "lmax": 1} if architecture == "density" else {}),
         "precision": "float64",
-        "train": {"epochs": 3, "batch_size": 4, "warmup_steps": 5, "ema": 0.9, "device": "cpu"} | train,
+        # AdamW: bases of SOAP follow rounding errors
+        "train": {"epochs": 3, "batch_size": 4, "optimizer": "adamw", "lr": 0.01, "warmup_steps": 5, "ema": 0.9}
+        | {"device": "cpu"}
+        | train,
     }
     return parse_config(PotentialTrainingConfig, values, "test")
 
