@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 from pymatgen.core import Element, Structure
-from tqdm import tqdm
 
 from potentials.config import config_hash
 from potentials.errors import GeometryError, InputError, SorbusError
@@ -38,6 +37,8 @@ from screening.pores import PoreSettings, evaluate_pores
 from screening.quantities import with_error
 from screening.rank_uncertainty import Distinction, distinguish
 from screening.ranking import Ranked, Ranking, rank
+from screening.stage_report import tell
+from screening.structure_progress import StructureProgress
 from screening.table import Table, aligned, write_table
 from screening.workers import LocalWorkers
 
@@ -110,8 +111,8 @@ def adsorb_files(
             record(identity, evaluation)
     if progress:
         _announce(rows, len(waiting), folder)
-    with tqdm(total=len(kept), initial=reused, desc="adsorb", disable=not progress) as bar:
-        for identity, answer in _run(list(waiting.values()), settings, folder):
+    with StructureProgress("adsorb", len(kept), reused, show=progress) as shown:
+        for identity, answer in _run(list(waiting.values()), settings, folder, shown):
             if isinstance(answer, str):
                 record(identity, None, answer)
             else:
@@ -119,7 +120,8 @@ def adsorb_files(
                 if kept[identity].rejected is None:  # type: ignore[union-attr]
                     write_atomic(record_path(folder, identity, settings), json.dumps(answer, allow_nan=False))
                 record(identity, kept[identity])
-            bar.update()
+            failed = isinstance(answer, str) or answer["rejected"] is not None
+            shown.finished(waiting[identity].provenance["name"], "not measured" if failed else "measured")
     ranking = _rank(candidates, kept, settings)
     distinction = distinguish(ranking)
     for entry in ranking.entries:
@@ -139,8 +141,10 @@ def measure_structure(candidate: Candidate, settings: AdsorbSettings, seed: int)
     """
     from screening.adsorption.charge_confidence import confidence_properties  # torch takes its time
 
+    tell("pores")
     pores = evaluate_pores(candidate, settings.pores, seed).properties
     try:
+        tell("charges")
         host = prepare_host(candidate.structure, settings.model)
         run = run_recipe(host, settings, seed)
         others = _other_models(candidate, settings, seed) if settings.ensemble else ()
@@ -211,12 +215,13 @@ def _identity(structure: Structure, settings: AdsorbSettings) -> str:
     return sha256_json([identity, places, told])[:16]
 
 
-def _run(candidates: list[Candidate], settings: AdsorbSettings, folder: Path) -> Any:
+def _run(candidates: list[Candidate], settings: AdsorbSettings, folder: Path, shown: StructureProgress) -> Any:
     """(id, answer or reason) of every candidate as it comes."""
     if not candidates:
         return
     values = settings.model_dump(mode="json")
     queue = list(reversed(candidates))
+    names = {candidate.id: str(candidate.provenance["name"]) for candidate in candidates}
     folder.mkdir(parents=True, exist_ok=True)
     with LocalWorkers(min(settings.workers, len(candidates)), folder) as workers:
         running = 0
@@ -224,7 +229,9 @@ def _run(candidates: list[Candidate], settings: AdsorbSettings, folder: Path) ->
             while queue and workers.free() > 0:
                 workers.submit(_task(queue.pop(), values, settings))
                 running += 1
-            for outcome in workers.wait(1.0):
+            arrived = workers.wait(1.0)
+            shown.stages({names[identity]: stage for identity, stage in workers.stages().items()})
+            for outcome in arrived:
                 running -= 1
                 identity = outcome.task.subjects[0]
                 if outcome.answer is None:

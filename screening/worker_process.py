@@ -4,6 +4,7 @@ Started by `screening.workers` in its own session, with stdout and stderr going 
 print). Messages are JSON, never pickles.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import json
@@ -12,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -25,11 +27,13 @@ def main(socket: int, driver: int) -> None:
         driver: process id of the driver; when it is no longer our parent, we end.
     """
     _die_with(driver)
+    from screening.stage_report import listen
     from screening.tasks import prepare_task, run_task
 
     os.set_inheritable(socket, False)  # or what we start would hold it open after our death
     connection = Connection(socket)
     connection.send_bytes(b'{"ready": true}')
+    listen(_teller(connection))
     while True:
         try:
             task = json.loads(connection.recv_bytes())
@@ -43,6 +47,17 @@ def main(socket: int, driver: int) -> None:
             connection.send_bytes(json.dumps(answer).encode())
         except ConnectionError:
             return
+
+
+def _teller(connection: Connection) -> Callable[[str], None]:
+    """Hands to the driver what a task says it is about to do."""
+    lock = threading.Lock()
+
+    def tell(stage: str) -> None:
+        with lock, contextlib.suppress(ConnectionError):
+            connection.send_bytes(json.dumps({"stage": stage}).encode())
+
+    return tell
 
 
 def _die_with(driver: int) -> None:

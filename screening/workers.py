@@ -78,6 +78,11 @@ class LocalWorkers:
         """Workers without a task, or not yet started."""
         return sum(worker is None or worker.task is None for worker in self._slots)
 
+    def stages(self) -> dict[str, str]:
+        """What the tasks under way said last (`screening.stage_report.tell`), by their first subject."""
+        busy = [worker for worker in self._slots if worker is not None and worker.task is not None]
+        return {worker.task.subjects[0]: worker.stage for worker in busy if worker.task is not None and worker.stage}
+
     def submit(self, task: Task) -> None:
         """Give the task to an idle worker (a warm one first), starting one if need be."""
         idle = [n for n, worker in enumerate(self._slots) if worker is None or worker.task is None]
@@ -152,7 +157,7 @@ class LocalWorkers:
             self._guardian.stdin.write(line.encode())
 
     def _read(self, slot: int, worker: "_Worker") -> list[Outcome]:
-        """What one worker has to say: ready, started, an answer, or its death."""
+        """What one worker has to say: ready, started, the stage it is at, an answer, or its death."""
         try:
             message = json.loads(worker.connection.recv_bytes())
         except (EOFError, OSError):
@@ -167,6 +172,9 @@ class LocalWorkers:
             self._failed_starts = 0
             worker.started = True
             worker.limit = time.monotonic() + task.deadline_s
+            return []
+        if "stage" in message:
+            worker.stage = str(message["stage"])
             return []
         worker.task = None
         return [Outcome(task, answer=message)]
@@ -217,13 +225,14 @@ class _Worker:
             )
         self.connection = Connection(ours.detach())
         self.task: Task | None = None
+        self.stage = ""  # what the task said it is at
         self.limit = 0.0  # time.monotonic() at which the task is overdue
         self.ready = False
         self.started = False
 
     def give(self, task: Task) -> None:
         """Take a task; it is sent when the worker listens, since a long message to a deaf one would block us."""
-        self.task, self.started = task, False
+        self.task, self.started, self.stage = task, False, ""
         self.limit = time.monotonic() + START_LIMIT_S
         if self.ready:
             self.send_task()

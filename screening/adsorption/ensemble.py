@@ -19,6 +19,7 @@ from screening.adsorption.process_evaluator import evaluate_process
 from screening.adsorption.recipe_run import RecipeSettings
 from screening.candidate import Candidate, Evaluation, Property
 from screening.model_names import MEMBER_MARK, member_name
+from screening.stage_report import tell
 
 
 class EnsembleSettings(Config):
@@ -63,6 +64,7 @@ def evaluate_ensemble(candidate: Candidate, settings: EnsembleSettings, seed: in
             model = settings.member(force_field, charges)
             if model == settings.model:
                 continue
+            tell(f"again with {member_name(force_field, charges)}")
             properties += _of_member(candidate, settings, model, seed)
     return Evaluation(properties=tuple(properties))
 

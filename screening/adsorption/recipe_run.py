@@ -28,6 +28,7 @@ from screening.adsorption.isotherms import Isotherm
 from screening.adsorption.process import Measured, sample
 from screening.adsorption.uptake_engine import Engine, uptakes
 from screening.adsorption.void_fraction import PoreVolume, helium_void
+from screening.stage_report import tell
 
 DRAWS = 32  # of the fits behind the errors of predicted mixtures
 LOWEST_SHARE = 0.1  # the isotherm begins at this share of the gas's partial pressure
@@ -141,7 +142,11 @@ def run_recipe(host: Host, settings: RecipeSettings, seed: int) -> RecipeRun:
         insertions=settings.insertions,
         heat_moves=settings.heat_moves,
     )
-    henry = {name: henry_of_host(host, name, temperature, protocol, seed) for name in wanted}
+    henry = {}
+    for name in wanted:
+        tell(f"{name}: Henry coefficient at {temperature:g} K")
+        henry[name] = henry_of_host(host, name, temperature, protocol, seed)
+    tell("pore volume")
     pores = helium_void(host, settings.insertions // 2, seed) if "He" in host.force_field.gases else None
     dry = [name for name in wanted if name != "H2O" or "H2O" in recipe.feed.mixture or "H2O" in settings.gases]
     points, fits, notes = {}, {}, []

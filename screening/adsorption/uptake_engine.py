@@ -9,6 +9,8 @@ from screening.adsorption.batched.gcmc_sampling import MOST_WORK
 from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas, find_gas
 from screening.adsorption.gcmc import GcmcSettings, UptakeResult, uptake_of_host
+from screening.adsorption.state_names import point_name
+from screening.stage_report import tell
 
 # batched: ours, on energy grids; raspa: RASPA3; auto: ours unless a gas is polar. Ours inserts whole molecules blindly,
 # RASPA3 grows them where they fit, which dense water needs; where neither does, ours is tens of times faster.
@@ -54,4 +56,8 @@ def uptakes(
         from screening.adsorption.batched.uptake import batched_uptakes
 
         return batched_uptakes(host, mixture, pressures, temperature, error, seed, most_work)
-    return [uptake_of_host(host, mixture, pressure, temperature, protocol, seed) for pressure in pressures]
+    found = []
+    for index, pressure in enumerate(pressures):
+        tell(f"{point_name(mixture, pressures, index, temperature)}, by RASPA3")
+        found.append(uptake_of_host(host, mixture, pressure, temperature, protocol, seed))
+    return found

@@ -35,7 +35,9 @@ from screening.adsorption.framework import Host
 from screening.adsorption.gases import Gas, find_gas
 from screening.adsorption.gcmc import ComponentUptake, UptakeResult
 from screening.adsorption.seeds import derive_seed
+from screening.adsorption.state_names import point_name, state_name
 from screening.adsorption.uptake_engine import is_polar
+from screening.stage_report import tell
 
 SPACING = 0.15  # Å, of the grid; the error of K_H it makes is below half a percent
 EWALD_PRECISION = 1e-5  # relative, of the sum between guests
@@ -79,9 +81,11 @@ def isotherm_of_host(
         raise InputError(f"mixture {dict(mixture)} holds a gas of no amount: leave it out")
     states = [peng_robinson(gases, fractions, temperature=temperature, pressure=p) for p in pressures]
     kernel = _load_kernel()
+    tell(f"{state_name(mixture, temperature)}: energy grid")
     models = _models(kernel, host, gases, temperature, seed, blocks or {})
 
     def one(index: int) -> UptakeResult:
+        tell(point_name(mixture, pressures, index, temperature))
         coefficients = (1.0,) * len(gases) if settings.ideal_gas else states[index].fugacity_coefficients
         fugacities = np.array(fractions) * np.array(coefficients) * pressures[index]
         activity = fugacities / (_BOLTZMANN_PA * temperature)
