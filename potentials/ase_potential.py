@@ -43,7 +43,7 @@ class ASEPotential:
 
     def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:
         """Energy, forces and, where a system is periodic in three directions, stress; see `Potential`."""
-        energies, forces, stresses = [], [], []
+        energies, forces, stresses, sites = [], [], [], []
         for index in range(batch.num_graphs):
             atoms = atoms_from_graph(batch[index])
             atoms.calc = self._calculator
@@ -52,6 +52,7 @@ class ASEPotential:
                 forces.append(atoms.get_forces())
                 wanted = stress and bool(atoms.pbc.all())
                 stresses.append(atoms.get_stress(voigt=False) if wanted else np.zeros((3, 3)))
+                sites.append(_site_energies(self._calculator))
             except SorbusError:
                 raise
             except Exception as error:  # calculators raise anything; the user gets one sentence
@@ -64,7 +65,14 @@ class ASEPotential:
         )
         if stress:
             output["stress"] = torch.from_numpy(np.stack(stresses)).double()
+        if all(site is not None for site in sites):
+            output["site_energies"] = torch.from_numpy(np.concatenate(sites)).double()
         return output
+
+
+def _site_energies(calculator: "Calculator") -> np.ndarray | None:
+    found = calculator.results.get("energies")
+    return None if found is None else np.array(found, dtype=np.float64)  # a copy: calculators use the array again
 
 
 def lennard_jones(*, epsilon: float = 0.0103, sigma: float = 3.4, cutoff: float | None = None, **options: Any) -> Any:

@@ -75,6 +75,7 @@ class CHGNetPotential:
         output = PotentialOutput(
             energy=sites.new_zeros(n_systems).index_add_(0, batch.batch, sites),
             forces=pair_forces(graph.centre, gradient.double(), batch.num_nodes),
+            site_energies=sites,
         )
         if stress:
             output["stress"] = pair_stress(graph.vectors.double(), gradient.double(), graph.bond_system, batch)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pydantic
 import torch
 from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
@@ -64,6 +65,8 @@ class LabelConfig(Config):
     energy_key: str = "energy"  # total energy of a frame
     forces_key: str | None = "forces"  # null: train on energies only
     stress_key: str | None = None  # null: no stress; frames without a three-dimensional cell need none
+    # energy of each atom, where a teacher gives them (`potentials.distillation`); null, and then out of hashes: none
+    site_energies_key: str | None = pydantic.Field(default=None, exclude_if=lambda key: key is None)
     energy_unit: EnergyUnit = "eV"
     forces_unit: ForceUnit = "eV/A"
     stress_unit: StressUnit = "eV/A^3"
@@ -74,8 +77,8 @@ class LabelConfig(Config):
 def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
     """All frames of an extended XYZ file (also `.gz`, `.xz`) or ASE database (`.db`, `.aselmdb`), labels in eV and Å.
 
-    Each graph carries `energy [1]` and, where asked for, `forces [N, 3]` and `stress [1, 3, 3]` (NaN for a frame
-    without a three-dimensional cell), float64.
+    Each graph carries `energy [1]` and, where asked for, `forces [N, 3]`, `stress [1, 3, 3]` (NaN for a frame
+    without a three-dimensional cell) and `site_energies [N]`, float64.
 
     Raises:
         InputError: naming file, frame, field and cure: unreadable file, missing key, a value that is not finite, labels
@@ -169,6 +172,9 @@ def _labelled(atoms: "Atoms", labels: LabelConfig, where: str) -> AtomGraph:
         frame.forces = torch.from_numpy(forces * FORCE_UNITS[labels.forces_unit])
     if labels.stress_key is not None:
         frame.stress = torch.from_numpy(_stress(atoms, labels.stress_key, labels.stress_unit, where))
+    if labels.site_energies_key is not None:
+        sites = _numbers(atoms, labels.site_energies_key, "site_energies", (len(atoms),), where)
+        frame.site_energies = torch.from_numpy(sites * ENERGY_UNITS[labels.energy_unit])
     return frame
 
 

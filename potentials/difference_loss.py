@@ -34,7 +34,7 @@ def difference_loss(model: EnergyModel, batch: Batch, neighbours: Neighbours, lo
         model: without long-range charges, whose energy is no function of bond vectors alone.
         batch: collated `AtomGraph`s.
         neighbours: as the model takes them.
-        loss: from the model's output (`energy`, `forces` and, if asked for, `stress`) to a scalar.
+        loss: from the model's output (`energy`, `forces`, `site_energies` and, if asked for, `stress`) to a scalar.
         stress: whether the loss needs it.
 
     Raises:
@@ -51,8 +51,9 @@ def difference_loss(model: EnergyModel, batch: Batch, neighbours: Neighbours, lo
     step = _STEP[model.dtype] / farthest.clamp_min(torch.finfo(reach.dtype).tiny)  # [B]
     moved = along * step[neighbours.edge_batch][:, None]
     ahead, behind = _energies(model, batch, neighbours, vectors, moved)
-    carrier = (pulls["energy"] * (ahead + behind) / 2).sum()
-    carrier = carrier + ((ahead - behind) / (2 * step)).sum()
+    pull = pulls["energy"][batch.batch] + pulls["site_energies"]  # on each atom's energy, [N]
+    carrier = (pull * (ahead + behind) / 2).sum()
+    carrier = carrier + ((ahead - behind) / (2 * step)[batch.batch]).sum()
     return value.detach() + (carrier - carrier.detach()).to(value.dtype)
 
 
@@ -73,10 +74,9 @@ def _moves(model: EnergyModel, batch: Batch, neighbours: Neighbours, pulls: dict
 
 
 def _energies(model: EnergyModel, batch: Batch, neighbours: Neighbours, vectors: Tensor, moved: Tensor) -> Tensor:
-    """Energies [2, B] with bond vectors moved one way and the other, in one pass over both copies."""
+    """Energies of atoms [2, N] with bond vectors moved one way and the other, in one pass over both copies."""
     species, edges, count = model.species(batch.numbers), neighbours.edge_index, len(batch.numbers)
     twice = torch.cat([species, species])
     centre, neighbour = torch.cat([edges, edges + count], dim=1)
     atomic = model.atomic_energies(twice, centre, neighbour, torch.cat([vectors + moved, vectors - moved]))
-    energies = atomic.new_zeros(2, batch.num_graphs, dtype=torch.float64)
-    return energies.index_add(1, batch.batch, atomic.double().view(2, count))
+    return atomic.double().view(2, count)

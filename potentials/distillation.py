@@ -32,14 +32,17 @@ from potentials.distillation_structures import (
     perturbed_copies,
     random_strain,
     read_sources,
+    reduced_formula,
 )
+from potentials.distillation_substitution import atomic_volumes, substitute
 from potentials.errors import InputError, SorbusError
 from potentials.files import sha256_file, write_atomic
 from potentials.potential import Potential, load_potential
 from potentials.relaxation import relax
 
-TRAIN, HELD_OUT, SUMMARY = "train.extxyz", "held_out.extxyz", "summary.json"
+TRAIN, VALIDATION, HELD_OUT, SUMMARY = "train.extxyz", "validation.extxyz", "held_out.extxyz", "summary.json"
 _IDENTITY, _PARTS = "identity.json", "parts"
+_SITE_TOLERANCE = 1e-3  # eV/atom, to which atoms' energies must sum to the frame's
 _TEACHER_ERRORS = (SorbusError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 
 
@@ -48,7 +51,7 @@ class Frame:
     """A geometry to be labelled."""
 
     graph: AtomGraph
-    kind: str  # crystal, rattled, trajectory, generated
+    kind: str  # crystal, rattled, trajectory, generated, substituted
     formula: str
     rattle: float = 0.0  # Å
     step: int = 0  # of the teacher's relaxation
@@ -61,14 +64,16 @@ class Task:
     index: int
     source: Source
     generated: bool
+    substituted: bool = False  # elements replaced: not near a minimum, labelled strained and rattled only
 
 
 def label_structures(config: DistillationConfig, *, resume: bool = True, progress: bool = False) -> dict[str, Any]:
     """Make the training set of a distilled potential; `sorbus dataset distill`.
 
-    Writes in `config.out` `train.extxyz` and `held_out.extxyz` (energy eV, forces eV/Å, stress eV/Å^3 positive under
-    tension; keys `energy`, `forces`, `stress`; besides `kind`, `formula`, `rattle` Å and `step` of each frame),
-    `summary.json`, and parts to resume from. Every frame depends on (seed, place of the structure in the pool) alone.
+    Writes in `config.out` `train.extxyz`, `held_out.extxyz` and, if asked for, `validation.extxyz` (energy eV, forces
+    eV/Å, stress eV/Å^3 positive under tension; keys `energy`, `forces`, `stress`; `site_energies` eV where the teacher
+    gives them; besides `kind`, `formula`, `rattle` Å and `step` of each frame), `summary.json`, and parts to resume
+    from. Every frame depends on (seed, place of the structure in the pool) alone.
 
     Args:
         config: what to label, with which teacher.
@@ -136,7 +141,27 @@ def plan_tasks(config: DistillationConfig) -> tuple[list[Task], Counter[str]]:
         dropped["an element too rare among the structures"] = len(kept) - len(usable)
     if not usable:
         raise InputError(f"no structure of {len(kept) + sum(dropped.values())} can be used ({_told(dropped)})")
-    return [Task(index, source, generated) for index, (source, generated) in enumerate(usable)], dropped
+    tasks = [Task(index, source, generated) for index, (source, generated) in enumerate(usable)]
+    return [*tasks, *_substituted_tasks(tasks, excluded, config, dropped)], dropped
+
+
+def _substituted_tasks(
+    tasks: Sequence[Task], excluded: set[str], config: DistillationConfig, dropped: Counter[str]
+) -> list[Task]:
+    """Structures of the pool with other elements; none of a composition that is held out or excluded."""
+    graphs = [task.source.graph for task in tasks if task.source.graph is not None and not task.generated]
+    made: list[Task] = []
+    volumes = atomic_volumes(graphs) if config.substituted.count else {}
+    for number in range(config.substituted.count):
+        generator = np.random.default_rng([config.seed, 4, number])
+        graph = substitute(graphs[int(generator.integers(len(graphs)))], volumes, config.substituted, generator)
+        formula = reduced_formula(graph.numbers.tolist())
+        if formula in excluded or _set_of(formula, config) != TRAIN:
+            dropped["substituted, of a held-out or excluded formula"] += 1
+            continue
+        source = Source(f"substituted {number}", graph, formula)
+        made.append(Task(len(tasks) + number, source, generated=False, substituted=True))
+    return made
 
 
 def task_frames(task: Task, config: DistillationConfig) -> list[Frame]:
@@ -145,6 +170,10 @@ def task_frames(task: Task, config: DistillationConfig) -> list[Frame]:
     if task.generated:
         return []
     generator = np.random.default_rng([config.seed, 2, task.index])
+    if task.substituted:
+        rattle = float(generator.choice(config.substituted.rattles))
+        graph = perturb(task.source.graph, rattle, random_strain(config.perturbed, generator), generator)
+        return [Frame(graph, "substituted", task.source.formula, rattle)]
     frames = [Frame(task.source.graph, "crystal", task.source.formula)]
     for graph, rattle in perturbed_copies(task.source.graph, config.perturbed, generator):
         frames.append(Frame(graph, "rattled", task.source.formula, rattle))
@@ -157,6 +186,8 @@ def trajectory_frames(tasks: Sequence[Task], teacher: Potential, config: Distill
     current: dict[int, AtomGraph] = {}
     for task in tasks:
         assert task.source.graph is not None
+        if task.substituted:
+            continue
         generator = np.random.default_rng([config.seed, 3, task.index])
         if task.generated:
             current[task.index] = task.source.graph
@@ -235,6 +266,10 @@ def _ask(teacher: Potential, frames: Sequence[Frame]) -> list[dict[str, np.ndarr
             "forces": output["forces"][batch.ptr[k] : batch.ptr[k + 1]].double().cpu().numpy(),
             "stress": output["stress"][k].double().cpu().numpy(),
         }
+        if "site_energies" in output:
+            sites = output["site_energies"][batch.ptr[k] : batch.ptr[k + 1]].double().cpu().numpy()
+            if abs(sites.sum() - label["energy"][0]) < _SITE_TOLERANCE * len(sites):  # else no decomposition of it
+                label["site_energies"] = sites
         finite = all(np.isfinite(value).all() for value in label.values())
         labels.append(label if finite else "an answer is not finite")
     return labels
@@ -265,6 +300,7 @@ def _record(frame: Frame, label: dict[str, np.ndarray]) -> dict[str, Any]:
         "energy": float(label["energy"][0]),
         "forces": label["forces"].round(6).tolist(),
         "stress": label["stress"].round(8).tolist(),
+        **({"site_energies": label["site_energies"].round(6).tolist()} if "site_energies" in label else {}),
     }
 
 
@@ -272,14 +308,17 @@ def format_frame(record: dict[str, Any]) -> str:
     """One labelled crystal as extended XYZ."""
     cell = " ".join(f"{x:.6f}" for row in record["cell"] for x in row)
     stress = " ".join(f"{x:.8f}" for row in record["stress"] for x in row)
+    sites = record.get("site_energies")
+    column = ":site_energies:R:1" if sites else ""
     lines = [
         str(len(record["numbers"])),
-        f'Lattice="{cell}" Properties=species:S:1:pos:R:3:forces:R:3 energy={record["energy"]:.6f} '
+        f'Lattice="{cell}" Properties=species:S:1:pos:R:3:forces:R:3{column} energy={record["energy"]:.6f} '
         f'stress="{stress}" kind={record["kind"]} formula={record["formula"]} '
         f'rattle={record["rattle"]:g} step={record["step"]} pbc="T T T"',
     ]
-    for z, position, force in zip(record["numbers"], record["positions"], record["forces"], strict=True):
-        numbers = " ".join(f"{x:.6f}" for x in (*position, *force))
+    rows = zip(record["numbers"], record["positions"], record["forces"], strict=True)
+    for k, (z, position, force) in enumerate(rows):
+        numbers = " ".join(f"{x:.6f}" for x in (*position, *force, *(sites[k : k + 1] if sites else ())))
         lines.append(f"{chemical_symbols[z]} {numbers}")
     return "\n".join(lines) + "\n"
 
@@ -291,18 +330,26 @@ def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done
         part = json.loads(path.read_text(encoding="utf-8"))
         records += part["frames"]
         dropped = dropped + Counter(part["dropped"])
-    held_out = [record for record in records if is_held_out(record["formula"], config.held_out, config.seed)]
-    training = [record for record in records if not is_held_out(record["formula"], config.held_out, config.seed)]
+    if not all("site_energies" in record for record in records):  # labels of some frames only are of no use
+        records = [{key: value for key, value in record.items() if key != "site_energies"} for record in records]
+    sets: dict[str, list[dict[str, Any]]] = {name: [] for name in (TRAIN, VALIDATION, HELD_OUT)}
+    for record in records:
+        sets[_set_of(record["formula"], config)].append(record)
+    training = sets[TRAIN]
     learned = {z for record in training for z in record["numbers"]}
-    testable = [record for record in held_out if set(record["numbers"]) <= learned]
-    if len(testable) < len(held_out):
-        dropped["held out, with an element no training frame holds"] += len(held_out) - len(testable)
-    if not training or not testable:
+    for name in (VALIDATION, HELD_OUT):
+        testable = [record for record in sets[name] if set(record["numbers"]) <= learned]
+        if len(testable) < len(sets[name]):
+            dropped["held out, with an element no training frame holds"] += len(sets[name]) - len(testable)
+        sets[name] = testable
+    if not training or not sets[HELD_OUT]:
         raise InputError(
-            f"{len(training)} frames to train on and {len(testable)} held out ({_told(dropped)}): "
+            f"{len(training)} frames to train on and {len(sets[HELD_OUT])} held out ({_told(dropped)}): "
             "give more structures or another held_out"
         )
-    for name, frames in ((TRAIN, training), (HELD_OUT, testable)):
+    sets = {name: frames for name, frames in sets.items() if frames}
+    told = {{TRAIN: "training"}.get(name, name.removesuffix(".extxyz")): frames for name, frames in sets.items()}
+    for name, frames in sets.items():
         write_atomic(config.out / name, "".join(format_frame(record) for record in frames))
     counts = Counter(z for record in training for z in set(record["numbers"]))
     return {
@@ -312,18 +359,22 @@ def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done
         "units": {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension", "length": "Å"},
         "structures": {"planned": planned, "labelled": done},
         "frames": {
-            name: {"all": len(frames), **Counter(record["kind"] for record in frames)}
-            for name, frames in (("training", training), ("held_out", testable))
+            name: {"all": len(frames), **Counter(record["kind"] for record in frames)} for name, frames in told.items()
         },
-        "atoms": {"training": sum(len(r["numbers"]) for r in training), "held_out": _atoms(testable)},
-        "compositions": {
-            "training": len({record["formula"] for record in training}),
-            "held_out": len({record["formula"] for record in testable}),
-        },
+        "atoms": {name: _atoms(frames) for name, frames in told.items()},
+        "compositions": {name: len({record["formula"] for record in frames}) for name, frames in told.items()},
+        "site_energies": "site_energies" in training[0],
         "elements": {chemical_symbols[z]: counts[z] for z in sorted(counts)},  # training frames that hold each
         "dropped": dict(dropped.most_common()),
-        "sha256": {name: sha256_file(config.out / name) for name in (TRAIN, HELD_OUT)},
+        "sha256": {name: sha256_file(config.out / name) for name in sets},
     }
+
+
+def _set_of(formula: str, config: DistillationConfig) -> str:
+    """The file a composition belongs to."""
+    if is_held_out(formula, config.held_out, config.seed):
+        return HELD_OUT
+    return VALIDATION if is_held_out(f"validation {formula}", config.validation, config.seed) else TRAIN
 
 
 def _atoms(records: Sequence[dict[str, Any]]) -> int:

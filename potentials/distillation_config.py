@@ -23,6 +23,15 @@ class PerturbationConfig(Config):
     volume: Annotated[float, pydantic.Field(ge=0, lt=0.6)] = 0.08  # volumes change by up to this share, evenly drawn
 
 
+class SubstitutionConfig(Config):
+    """More compositions than the pool holds: its structures with other elements, which only a teacher can label."""
+
+    count: Annotated[int, pydantic.Field(ge=0)] = 0  # structures made, each labelled once, strained and rattled
+    share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.7  # of a structure's elements that are replaced
+    reach: Count = 12  # places on Mendeleev's scale from an element to what replaces it
+    rattles: tuple[NotNegative, ...] = (0.0, 0.02, 0.05, 0.1, 0.2)  # Å; each structure draws one
+
+
 class TrajectoryConfig(Config):
     """Stages of the teacher's own relaxations: what a relaxation with the distilled potential passes through."""
 
@@ -53,7 +62,9 @@ class DistillationConfig(Config):
     max_atoms: Count = 20  # of a structure
     min_structures_per_element: Count = 5  # structures with an element rarer than this among those used are left out
     held_out: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.05  # share of the reduced formulas
+    validation: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0  # of the others: validation.extxyz, to choose by
     perturbed: PerturbationConfig = PerturbationConfig()
+    substituted: SubstitutionConfig = SubstitutionConfig()
     trajectories: TrajectoryConfig = TrajectoryConfig()
     max_force: Positive = 10.0  # eV/Å; frames on which an atom feels more are dropped
     min_contact: Share = 0.5  # of the sum of two covalent radii; frames with closer atoms are dropped unlabelled

@@ -103,6 +103,8 @@ class ExternalPotential:
         output = PotentialOutput(energy=_tensor(answer["energy"]), forces=_tensor(answer["forces"]))
         if stress:
             output["stress"] = _tensor(answer["stress"])
+        if "site_energies" in answer:
+            output["site_energies"] = _tensor(answer["site_energies"])
         return output
 
     def close(self) -> None:

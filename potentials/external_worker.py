@@ -120,12 +120,12 @@ def make_calculator(settings):
 
 
 def evaluate(calculator, arrays, stress):
-    """Energies [B], forces [N, 3] and stresses [B, 3, 3] of the systems in `arrays`; eV, Å."""
+    """Energies [B], forces [N, 3], stresses [B, 3, 3] and, where known, atoms' energies [N] of the systems; eV, Å."""
     from ase import Atoms
 
     counts = arrays["counts"]
     ends = np.cumsum(counts)
-    energies, forces, stresses = [], [], []
+    energies, forces, stresses, sites = [], [], [], []
     for index, (start, end) in enumerate(zip(ends - counts, ends, strict=True)):
         atoms = Atoms(
             arrays["numbers"][start:end],
@@ -138,11 +138,16 @@ def evaluate(calculator, arrays, stress):
         forces.append(np.asarray(atoms.get_forces(), dtype=np.float64))
         wanted = stress and bool(atoms.pbc.all())
         stresses.append(np.asarray(atoms.get_stress(voigt=False)) if wanted else np.zeros((3, 3)))
-    return [
+        found = getattr(calculator, "results", {}).get("energies")
+        sites.append(None if found is None else np.array(found, dtype=np.float64).ravel())  # arrays are used again
+    answer = [
         ("energy", np.array(energies, dtype=np.float64)),
         ("forces", np.concatenate(forces)),
         ("stress", np.stack(stresses).astype(np.float64)),
     ]
+    if all(site is not None for site in sites):
+        answer.append(("site_energies", np.concatenate(sites)))
+    return answer
 
 
 def main():

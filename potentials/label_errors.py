@@ -20,13 +20,15 @@ class LabelErrors:
         self._counts: dict[str, int] = {}
 
     def add(self, batch: Batch, output: Mapping[str, Tensor]) -> None:
-        """Compare one batch's `energy`, `forces`, `stress` labels, as far as it has them, with the output."""
+        """Compare the labels of a batch (`energy`, `forces`, `stress`, `site_energies`; those it has) to an output."""
         sizes = torch.bincount(batch.batch, minlength=batch.num_graphs)
         energy = output["energy"].detach().double() - batch.energy
         self._accumulate("energy", energy)
         self._accumulate("energy_per_atom", energy / sizes)
         if "forces" in batch:
             self._accumulate("forces", output["forces"].detach().double() - batch.forces)
+        if "site_energies" in batch and "site_energies" in output:
+            self._accumulate("site_energies", output["site_energies"].detach().double() - batch.site_energies)
         if "stress" in batch and "stress" in output:
             difference = output["stress"].detach().double() - batch.stress
             self._accumulate("stress", difference[difference.isfinite()])
@@ -43,8 +45,12 @@ class LabelErrors:
         return result
 
     def summary(self) -> dict[str, float]:
-        """`energy_rmse` meV/atom, `total_energy_rmse` meV, `forces_rmse` meV/Å, `stress_rmse` meV/Å^3 and `_mae`s."""
-        names = {"energy_per_atom": "energy", "energy": "total_energy", "forces": "forces", "stress": "stress"}
+        """`energy_rmse` meV/atom, `total_energy_rmse` meV, `forces_rmse` meV/Å, `stress_rmse` meV/Å^3 and `_mae`s.
+
+        With labels of sites `site_energies_rmse` meV too.
+        """
+        names = {"energy_per_atom": "energy", "energy": "total_energy"}
+        names |= {key: key for key in ("forces", "site_energies", "stress")}
         result = {}
         for key, name in names.items():
             count = self._counts.get(key, 0)

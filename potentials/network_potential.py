@@ -90,11 +90,12 @@ class EnergyModel(nn.Module):
     def forward(
         self, batch: Batch, neighbours: Neighbours, *, stress: bool = True, differentiable: bool = False
     ) -> dict[str, Tensor]:
-        """`energy [B]` eV (float64), `forces [N, 3]` eV/Å and `stress [B, 3, 3]` eV/Å^3 (ASE's sign).
+        """`energy [B]`, `site_energies [N]` eV (float64), `forces [N, 3]` eV/Å, `stress [B, 3, 3]` eV/Å^3 (ASE's sign).
 
         With bond vectors r_ij and g_ij = dE/dr_ij, forces are F_i = sum_j g_ij - sum_j g_ji and the strain derivative
         is sum_ij r_ij g_ij^T, so one backward pass gives both. The stress of a system without volume is 0. With
-        long-range charges there are `charges [N]` e too, and what their energy owes to positions and strain is added.
+        long-range charges there are `charges [N]` e too, and what their energy owes to positions and strain is added;
+        the energies of the sites, float64, are then without it, else the energy is their sum.
 
         Args:
             batch: collated `AtomGraph`s.
@@ -112,9 +113,9 @@ class EnergyModel(nn.Module):
                 lengths = torch.linalg.vector_norm(vectors, dim=1)
                 atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
             offsets = torch.tensor(list(self.reference_energies.values()), dtype=torch.float64, device=atomic.device)
-            energy = atomic.new_zeros(batch.num_graphs, dtype=torch.float64)
-            energy = energy.index_add(0, batch.batch, atomic.double() + offsets[species])
-            result = {}
+            sites = atomic.double() + offsets[species]
+            energy = sites.new_zeros(batch.num_graphs).index_add(0, batch.batch, sites)
+            result = {"site_energies": sites}
             learned = atomic.sum()
             if self.long_range is not None:
                 coulomb, result["charges"], explicit = self.long_range(features, species, batch)
@@ -206,6 +207,8 @@ class NetworkPotential:
         output = PotentialOutput(energy=result["energy"].to(origin), forces=result["forces"].to(origin, dtype))
         if stress:
             output["stress"] = result["stress"].to(origin, dtype)
+        if self.model.long_range is None:
+            output["site_energies"] = result["site_energies"].to(origin)
         if "charges" in result:
             output["charges"] = result["charges"].to(origin)
         return output

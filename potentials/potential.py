@@ -23,6 +23,7 @@ class PotentialOutput(TypedDict, total=False):
     energy_std: Tensor  # [B] eV, one standard deviation
     forces_std: Tensor  # [N, 3] eV/Å, one standard deviation
     charges: Tensor  # [N] e
+    site_energies: Tensor  # [N] eV, of each atom, where the energy is their sum
 
 
 @runtime_checkable

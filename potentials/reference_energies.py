@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
+
+from potentials.atom_graph import AtomGraph
 
 # Huber's constant: 95 % efficiency on normal residuals.
 _HUBER = 1.345
@@ -38,6 +41,13 @@ def fit_reference_energies(
         centre = float(np.median(per_atom[share > 0] / share[share > 0])) if (share > 0).any() else 0.0
         result[free] = centre + _huber_fit(fractions[:, free], per_atom - share * centre)
     return {int(z): float(value) for z, value in zip(elements, result, strict=True)}
+
+
+def mean_site_energies(frames: Sequence[AtomGraph]) -> dict[int, float]:
+    """Of each element, eV: where labels say what every atom has (`site_energies`), nothing is left to fit."""
+    numbers = torch.cat([frame.numbers for frame in frames])
+    energies = torch.cat([frame.site_energies for frame in frames])
+    return {z: float(energies[numbers == z].mean()) for z in numbers.unique().tolist()}
 
 
 def composition_matrix(numbers: Sequence[np.ndarray], elements: Sequence[int]) -> np.ndarray:

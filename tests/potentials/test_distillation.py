@@ -15,7 +15,7 @@ from potentials.atom_graph import collate, graph_from, make_graph
 from potentials.config import load_config, parse_config
 from potentials.dataset import LabelConfig, read_frames
 from potentials.distillation import label_structures, plan_tasks, task_frames
-from potentials.distillation_config import DistillationConfig, PerturbationConfig
+from potentials.distillation_config import DistillationConfig, PerturbationConfig, SubstitutionConfig
 from potentials.distillation_structures import (
     contact_fault,
     is_held_out,
@@ -23,6 +23,7 @@ from potentials.distillation_structures import (
     read_sources,
     reduced_formula,
 )
+from potentials.distillation_substitution import atomic_volumes, substitute
 from potentials.errors import InputError
 from potentials.potential import load_potential
 from potentials.structure_files import write_structures
@@ -81,6 +82,69 @@ def test_labels_are_the_teachers_and_compositions_are_kept_apart(pool: Path):
         torch.testing.assert_close(output["energy"], frame.energy, atol=1e-4, rtol=0)
         torch.testing.assert_close(output["forces"].double(), frame.forces, atol=1e-3, rtol=0)
         torch.testing.assert_close(output["stress"].double(), frame.stress, atol=1e-4, rtol=0)
+
+
+def test_atoms_energies_are_labels_where_the_teacher_has_them(pool: Path, monkeypatch):
+    config = settings(pool, validation=0.2)
+    assert label_structures(config)["site_energies"]
+    frames = read_frames(config.out / "train.extxyz", LabelConfig(site_energies_key="site_energies"))
+    for frame in frames:
+        assert frame.site_energies.shape == frame.numbers.shape
+        assert float(frame.site_energies.sum()) == pytest.approx(float(frame.energy), abs=1e-4)
+    assert float(frames[0].site_energies.std()) > 1e-3  # not the energy shared out evenly
+
+    emt = load_potential("emt")
+
+    class Vague:
+        name, elements, cutoff = "vague", emt.elements, None
+
+        def __call__(self, batch, *, stress=True):
+            output = emt(batch, stress=stress)
+            output["site_energies"] = output["site_energies"] + 0.01  # of another energy
+            return output
+
+    import potentials.distillation as module
+
+    monkeypatch.setattr(module, "load_potential", lambda *a, **k: Vague())
+    assert not label_structures(settings(pool, out=str(pool.parent / "vague")))["site_energies"]
+    with pytest.raises(InputError, match=r"no site_energies under the key 'site_energies'.*set data.labels"):
+        read_frames(pool.parent / "vague" / "train.extxyz", LabelConfig(site_energies_key="site_energies"))
+
+
+def test_validation_is_of_other_compositions_too(pool: Path):
+    config = settings(pool, validation=0.3, substituted={"count": 40})
+    summary = label_structures(config)
+    names = ("train.extxyz", "validation.extxyz", "held_out.extxyz")
+    sets = [{a.info["formula"] for a in read(config.out / name, index=":")} for name in names]
+    assert all(sets)
+    assert sum(map(len, sets)) == len(set().union(*sets))
+    # what is held out does not depend on it
+    plain = settings(pool, out=str(pool.parent / "plain"))
+    label_structures(plain)
+    assert (plain.out / "held_out.extxyz").read_bytes() == (config.out / "held_out.extxyz").read_bytes()
+    assert summary["frames"]["training"]["substituted"] > 20
+    assert "substituted" not in summary["frames"]["validation"] | summary["frames"]["held_out"]
+
+
+def test_substituted_crystals_have_other_elements_and_their_volumes():
+    graphs = [graph_from(bulk(symbol, cubic=True)) for symbol in METALS]
+    volumes = atomic_volumes(graphs)
+    for graph in graphs:
+        assert volumes[int(graph.numbers[0])] == pytest.approx(abs(float(torch.linalg.det(graph.cell))) / 4)
+    ordered = bulk("Cu", cubic=True, a=3.7)
+    ordered.symbols = ["Cu", "Pd", "Cu", "Pd"]
+    found = set()
+    for seed in range(40):
+        new = substitute(graph_from(ordered), volumes, SubstitutionConfig(reach=7), np.random.default_rng(seed))
+        numbers = new.numbers.tolist()
+        assert numbers[0] == numbers[2] != numbers[1] == numbers[3]
+        assert numbers[:2] != [29, 46]
+        assert set(numbers) <= set(volumes)
+        expected = ordered.get_volume() * sum(volumes[z] for z in numbers) / sum(volumes[z] for z in ordered.numbers)
+        assert abs(float(torch.linalg.det(new.cell))) == pytest.approx(expected)
+        found.add(tuple(numbers[:2]))
+    assert len(found) > 5
+    assert 13 not in {z for pair in found for z in pair}  # aluminium is far from both on Mendeleev's scale
 
 
 def test_a_killed_run_ends_with_the_same_files(pool: Path, tmp_path: Path, monkeypatch):
