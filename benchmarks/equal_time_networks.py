@@ -21,6 +21,11 @@ class Network(NamedTuple):
     loss: Callable | None = None  # (positions, edges, frames, loss of energies and forces) to a loss; None: of `call`
 
 
+def start_of(frames):
+    """Energy of an atom, eV, that every network begins at: the mean of the training frames."""
+    return float(frames.energies.mean()) / len(frames.numbers)
+
+
 def sorbus(frames, options):
     """Our default network with linear radial functions and body order 3 (or, `plain`, the one without symmetry)."""
     from potentials.atom_graph import collate, make_graph
@@ -35,7 +40,8 @@ def sorbus(frames, options):
     shape |= ({} if plain else {"body_order": 3}) | json.loads(options.network)
     config = NetworkConfig(architecture="plain" if plain else "density", **shape)
     scale = float(frames.forces.square().mean().sqrt())
-    model = EnergyModel(config, {int(z): 0.0 for z in np.unique(frames.numbers)}, scale)
+    references = {int(z): start_of(frames) for z in np.unique(frames.numbers)}
+    model = EnergyModel(config, references, scale, zbl=options.zbl)
 
     def inputs(positions, edges, count):
         split = positions.reshape(count, -1, 3).numpy()
@@ -65,6 +71,7 @@ def sorbus(frames, options):
         what = f"{config.channels} channels, l = {config.lmax}, carries {sent}, {config.layers} layers"
         what += f", body order {config.body_order}"
         what += f", radial networks of width {config.radial_hidden}" if config.radial_hidden else ", linear radial"
+    what += ", core repulsion" if options.zbl else ""
     how = "twice" if options.exact else "by differences"
     what = f"Sorbus, {what}, eager, float32, losses on forces differentiated {how}"
     return Network(model, call, what, turn if plain else None, None if options.exact else loss)
@@ -90,7 +97,7 @@ def nequip(frames, options):
         num_features=options.nequip_features,
         avg_num_neighbors=neighbours,
         per_type_energy_scales=float(frames.forces.square().mean().sqrt()),
-        per_type_energy_shifts=dict.fromkeys(symbols, 0.0),
+        per_type_energy_shifts=dict.fromkeys(symbols, start_of(frames)),
     )
     types = torch.from_numpy(np.searchsorted(species, frames.numbers))
 
@@ -137,7 +144,7 @@ def mace(frames, options):
         correlation=3,
         gate=torch.nn.functional.silu,
         atomic_inter_scale=float(frames.forces.square().mean().sqrt()),
-        atomic_inter_shift=0.0,
+        atomic_inter_shift=start_of(frames),
     )
     types = torch.from_numpy(np.searchsorted(species, frames.numbers))
     attributes = torch.nn.functional.one_hot(types, len(species)).float()

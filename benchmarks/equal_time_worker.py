@@ -70,7 +70,7 @@ def optimizer_of(model, options):
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.0)
+        return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=options.weight_decay)
     from potentials.soap import SOAP  # of torch alone: the peers' environments have it too
 
     shapes = {id(p): [tuple(p.shape)] for p in parameters}
@@ -88,7 +88,7 @@ def optimizer_of(model, options):
             shapes[id(parameter)], split(parameter.detach().view(-1), shapes[id(parameter)]), strict=True
         )
     ]
-    optimizer = SOAP([piece for *_, piece in pieces], lr=options.lr)
+    optimizer = SOAP([piece for *_, piece in pieces], lr=options.lr, weight_decay=options.weight_decay)
 
     def hand_over(*_):
         for parameter, start, piece in pieces:
@@ -221,6 +221,19 @@ def read_state(options):
     return state if state["identity"] == identity(options) else None
 
 
+def keep_weights(model, answer, options):
+    """The best weights, for `--start`."""
+    weights = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    torch.save({"minutes": answer["minutes"], "weights": weights}, options.folder / f"{answer['label']}.kept")
+
+
+def begin_with(model, options):
+    """Weights that an earlier training kept, in a model of the same shape; returns the minutes they took."""
+    kept = torch.load(options.folder / f"{options.start}.kept", weights_only=True)
+    model.load_state_dict(kept["weights"])
+    return kept["minutes"]
+
+
 def fill(parameters, values):
     """Copy values into the weights."""
     with torch.no_grad():
@@ -306,9 +319,12 @@ def main():
     parser.add_argument("--turns", type=int, default=0, help="orientations of each frame (Sorbus's networks), 0: none")
     parser.add_argument("--turned-frames", type=int, default=100, help="of the first test set")
     parser.add_argument("--fresh", action="store_true", help="start over though a killed run left a state")
+    parser.add_argument("--start", help="label of a training to go on from, with a schedule of its own")
     parser.add_argument("--batch", type=int, default=5, help="frames a step")
     parser.add_argument("--optimizer", choices=list(RATES), default="adamw")
     parser.add_argument("--lr", type=float, help="default 0.01 for AdamW, 0.02 for SOAP")
+    parser.add_argument("--weight-decay", type=float, default=0.0, help="SOAP and AdamW, a step, times the rate")
+    parser.add_argument("--zbl", action="store_true", help="Sorbus: core repulsion")
     parser.add_argument("--exact", action="store_true", help="Sorbus: differentiate force losses twice")
     parser.add_argument("--network", default="{}", help="Sorbus: keys of NetworkConfig, as JSON")
     parser.add_argument("--nequip-layers", type=int, default=4)
@@ -322,19 +338,23 @@ def main():
     frames, held_out = Frames(options.folder / "train.npz"), Frames(options.folder / "validation.npz")
     network = NETWORKS[options.kind](frames, options)
     model, call = network.model, network.call
+    before = begin_with(model, options) if options.start else 0.0
+    recipe = f"{options.optimizer}, rate {options.lr:g}, batches of {options.batch}"
+    recipe += f", weight decay {options.weight_decay:g}" if options.weight_decay else ""
     answer = {
+        "label": options.label or options.kind,
         "what": network.what,
-        "recipe": f"{options.optimizer}, rate {options.lr:g}, batches of {options.batch}",
+        "recipe": recipe + (f", {before:g} min before with a schedule of their own" if before else ""),
         "weights": sum(p.numel() for p in model.parameters()),
         "torch": torch.__version__,
-        "minutes": options.minutes,
+        "minutes": before + options.minutes,
         "seed": options.seed,
         "training_frames": len(frames),
         "every": options.every,
         **train(frames, held_out, network, options),
         "validation": test(held_out, model, call)[0],
     }
-    label = options.label or options.kind
+    label = answer["label"]
     path = options.folder / f"{label}.json"
     path.write_text(json.dumps(answer, indent=1))  # what a killed job keeps
     for name in options.tests:
@@ -342,6 +362,7 @@ def main():
         answer[name] = errors
         np.savez(options.folder / f"{label}_{name}.npz", energies=energy.numpy(), forces=force.numpy())
         path.write_text(json.dumps(answer, indent=1))
+    keep_weights(model, answer, options)
     state_path(options).unlink(missing_ok=True)
     if options.turns:
         answer["turned"] = turned(Frames(options.folder / f"{options.tests[0]}.npz"), model, call, options)

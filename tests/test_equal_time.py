@@ -20,7 +20,7 @@ from potentials.atom_graph import make_graph  # noqa: E402
 from potentials.errors import InputError  # noqa: E402
 from potentials.soap import SOAP  # noqa: E402
 
-SOAP_OPTIONS = SimpleNamespace(optimizer="soap", lr=0.02)
+SOAP_OPTIONS = SimpleNamespace(optimizer="soap", lr=0.02, weight_decay=0.0)
 
 
 def test_soap_sees_the_matrices_e3nn_keeps_in_one_vector():
