@@ -65,8 +65,9 @@ class ASEPotential:
         )
         if stress:
             output["stress"] = torch.from_numpy(np.stack(stresses)).double()
-        if all(site is not None for site in sites):
-            output["site_energies"] = torch.from_numpy(np.concatenate(sites)).double()
+        known = [site for site in sites if site is not None]
+        if len(known) == batch.num_graphs:
+            output["site_energies"] = torch.from_numpy(np.concatenate(known))
         return output
 
 

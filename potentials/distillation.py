@@ -13,7 +13,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,47 +23,27 @@ from tqdm import tqdm
 from potentials.atom_graph import AtomGraph, collate
 from potentials.config import config_hash
 from potentials.distillation_config import DistillationConfig
-from potentials.distillation_structures import (
-    Source,
-    contact_fault,
-    is_held_out,
-    perturb,
-    perturbed_copies,
-    random_strain,
-    read_sources,
-    reduced_formula,
+from potentials.distillation_plan import (
+    HELD_OUT,
+    TRAIN,
+    VALIDATION,
+    Frame,
+    Task,
+    plan_tasks,
+    set_of,
+    task_frames,
+    told,
 )
-from potentials.distillation_substitution import atomic_volumes, substitute
+from potentials.distillation_structures import contact_fault, perturb, random_strain
 from potentials.errors import InputError, SorbusError
 from potentials.files import sha256_file, write_atomic
 from potentials.potential import Potential, load_potential
 from potentials.relaxation import relax
 
-TRAIN, VALIDATION, HELD_OUT, SUMMARY = "train.extxyz", "validation.extxyz", "held_out.extxyz", "summary.json"
+SUMMARY = "summary.json"
 _IDENTITY, _PARTS = "identity.json", "parts"
 _SITE_TOLERANCE = 1e-3  # eV/atom, to which atoms' energies must sum to the frame's
 _TEACHER_ERRORS = (SorbusError, RuntimeError, ValueError, ArithmeticError, MemoryError)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A geometry to be labelled."""
-
-    graph: AtomGraph
-    kind: str  # crystal, rattled, trajectory, generated, substituted
-    formula: str
-    rattle: float = 0.0  # Å
-    step: int = 0  # of the teacher's relaxation
-
-
-@dataclass(frozen=True)
-class Task:
-    """A structure of the pool with its place in it, which seeds its random numbers."""
-
-    index: int
-    source: Source
-    generated: bool
-    substituted: bool = False  # elements replaced: not near a minimum, labelled strained and rattled only
 
 
 def label_structures(config: DistillationConfig, *, resume: bool = True, progress: bool = False) -> dict[str, Any]:
@@ -111,73 +90,6 @@ def label_structures(config: DistillationConfig, *, resume: bool = True, progres
     summary["cpu_seconds"] = round(time.process_time() - cpu_started, 1)
     write_atomic(out / SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
-
-
-def plan_tasks(config: DistillationConfig) -> tuple[list[Task], Counter[str]]:
-    """The pool in a seeded random order, and how many structures were left out for which reason.
-
-    Raises:
-        InputError: a path that cannot be read, or nothing left.
-    """
-    dropped: Counter[str] = Counter()
-    excluded = {source.formula for path in config.exclude_formulas_of for source in read_sources(path)}
-    known = load_potential(config.teacher).elements
-    kept: list[tuple[Source, bool]] = []
-    for paths, generated in ((config.structures, False), (config.generated, True)):
-        pool: list[Source] = []
-        for path in paths:
-            for source in read_sources(path):
-                reason = _unfit(source, config, excluded, known)
-                if reason is None:
-                    pool.append(source)
-                else:
-                    dropped[reason] += 1
-        order = np.random.default_rng([config.seed, int(generated)]).permutation(len(pool))
-        chosen = [pool[k] for k in order][: None if generated else config.count]
-        kept += [(source, generated) for source in chosen]
-    common = _common_elements([source for source, _ in kept], config.min_structures_per_element)
-    usable = [(source, generated) for source, generated in kept if _elements(source) <= common]
-    if len(usable) < len(kept):
-        dropped["an element too rare among the structures"] = len(kept) - len(usable)
-    if not usable:
-        raise InputError(f"no structure of {len(kept) + sum(dropped.values())} can be used ({_told(dropped)})")
-    tasks = [Task(index, source, generated) for index, (source, generated) in enumerate(usable)]
-    return [*tasks, *_substituted_tasks(tasks, excluded, config, dropped)], dropped
-
-
-def _substituted_tasks(
-    tasks: Sequence[Task], excluded: set[str], config: DistillationConfig, dropped: Counter[str]
-) -> list[Task]:
-    """Structures of the pool with other elements; none of a composition that is held out or excluded."""
-    graphs = [task.source.graph for task in tasks if task.source.graph is not None and not task.generated]
-    made: list[Task] = []
-    volumes = atomic_volumes(graphs) if config.substituted.count else {}
-    for number in range(config.substituted.count):
-        generator = np.random.default_rng([config.seed, 4, number])
-        graph = substitute(graphs[int(generator.integers(len(graphs)))], volumes, config.substituted, generator)
-        formula = reduced_formula(graph.numbers.tolist())
-        if formula in excluded or _set_of(formula, config) != TRAIN:
-            dropped["substituted, of a held-out or excluded formula"] += 1
-            continue
-        source = Source(f"substituted {number}", graph, formula)
-        made.append(Task(len(tasks) + number, source, generated=False, substituted=True))
-    return made
-
-
-def task_frames(task: Task, config: DistillationConfig) -> list[Frame]:
-    """Geometries of one structure that need no teacher to be known."""
-    assert task.source.graph is not None
-    if task.generated:
-        return []
-    generator = np.random.default_rng([config.seed, 2, task.index])
-    if task.substituted:
-        rattle = float(generator.choice(config.substituted.rattles))
-        graph = perturb(task.source.graph, rattle, random_strain(config.perturbed, generator), generator)
-        return [Frame(graph, "substituted", task.source.formula, rattle)]
-    frames = [Frame(task.source.graph, "crystal", task.source.formula)]
-    for graph, rattle in perturbed_copies(task.source.graph, config.perturbed, generator):
-        frames.append(Frame(graph, "rattled", task.source.formula, rattle))
-    return frames
 
 
 def trajectory_frames(tasks: Sequence[Task], teacher: Potential, config: DistillationConfig) -> list[Frame]:
@@ -334,7 +246,7 @@ def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done
         records = [{key: value for key, value in record.items() if key != "site_energies"} for record in records]
     sets: dict[str, list[dict[str, Any]]] = {name: [] for name in (TRAIN, VALIDATION, HELD_OUT)}
     for record in records:
-        sets[_set_of(record["formula"], config)].append(record)
+        sets[set_of(record["formula"], config)].append(record)
     training = sets[TRAIN]
     learned = {z for record in training for z in record["numbers"]}
     for name in (VALIDATION, HELD_OUT):
@@ -344,11 +256,11 @@ def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done
         sets[name] = testable
     if not training or not sets[HELD_OUT]:
         raise InputError(
-            f"{len(training)} frames to train on and {len(sets[HELD_OUT])} held out ({_told(dropped)}): "
+            f"{len(training)} frames to train on and {len(sets[HELD_OUT])} held out ({told(dropped)}): "
             "give more structures or another held_out"
         )
     sets = {name: frames for name, frames in sets.items() if frames}
-    told = {{TRAIN: "training"}.get(name, name.removesuffix(".extxyz")): frames for name, frames in sets.items()}
+    named = {{TRAIN: "training"}.get(name, name.removesuffix(".extxyz")): frames for name, frames in sets.items()}
     for name, frames in sets.items():
         write_atomic(config.out / name, "".join(format_frame(record) for record in frames))
     counts = Counter(z for record in training for z in set(record["numbers"]))
@@ -359,10 +271,10 @@ def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done
         "units": {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension", "length": "Å"},
         "structures": {"planned": planned, "labelled": done},
         "frames": {
-            name: {"all": len(frames), **Counter(record["kind"] for record in frames)} for name, frames in told.items()
+            name: {"all": len(frames), **Counter(record["kind"] for record in frames)} for name, frames in named.items()
         },
-        "atoms": {name: _atoms(frames) for name, frames in told.items()},
-        "compositions": {name: len({record["formula"] for record in frames}) for name, frames in told.items()},
+        "atoms": {name: _atoms(frames) for name, frames in named.items()},
+        "compositions": {name: len({record["formula"] for record in frames}) for name, frames in named.items()},
         "site_energies": "site_energies" in training[0],
         "elements": {chemical_symbols[z]: counts[z] for z in sorted(counts)},  # training frames that hold each
         "dropped": dict(dropped.most_common()),
@@ -370,38 +282,8 @@ def _merge(config: DistillationConfig, teacher: str, dropped: Counter[str], done
     }
 
 
-def _set_of(formula: str, config: DistillationConfig) -> str:
-    """The file a composition belongs to."""
-    if is_held_out(formula, config.held_out, config.seed):
-        return HELD_OUT
-    return VALIDATION if is_held_out(f"validation {formula}", config.validation, config.seed) else TRAIN
-
-
 def _atoms(records: Sequence[dict[str, Any]]) -> int:
     return sum(len(record["numbers"]) for record in records)
-
-
-def _unfit(source: Source, config: DistillationConfig, excluded: set[str], known: frozenset[int]) -> str | None:
-    if source.graph is None:
-        return "unreadable"
-    if source.graph.num_nodes > config.max_atoms:
-        return f"more than {config.max_atoms} atoms"
-    if not bool(source.graph.pbc.all()):
-        return "not periodic in three directions"
-    if source.formula in excluded:
-        return "an excluded formula"
-    if not _elements(source) <= known:
-        return "an element the teacher does not know"
-    return None if contact_fault(source.graph, config.min_contact) is None else "atoms inside each other or a flat cell"
-
-
-def _elements(source: Source) -> set[int]:
-    return set() if source.graph is None else set(source.graph.numbers.tolist())
-
-
-def _common_elements(sources: Sequence[Source], least: int) -> set[int]:
-    counts = Counter(z for source in sources for z in _elements(source))
-    return {z for z, count in counts.items() if count >= least}
 
 
 def _check_identity(config: DistillationConfig, parts: Path, teacher: str, planned: int, resume: bool) -> None:
@@ -422,7 +304,3 @@ def _check_identity(config: DistillationConfig, parts: Path, teacher: str, plann
 def _general(reason: str) -> str:
     """A reason without its numbers, so that alike ones are counted together."""
     return re.sub(r"[-\d.]+(e[+-]?\d+)?", "#", reason)[:100]
-
-
-def _told(dropped: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in dropped.most_common(4)) or "nothing was dropped"

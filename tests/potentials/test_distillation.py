@@ -14,8 +14,9 @@ from ase.io import read, write
 from potentials.atom_graph import collate, graph_from, make_graph
 from potentials.config import load_config, parse_config
 from potentials.dataset import LabelConfig, read_frames
-from potentials.distillation import label_structures, plan_tasks, task_frames
+from potentials.distillation import label_structures
 from potentials.distillation_config import DistillationConfig, PerturbationConfig, SubstitutionConfig
+from potentials.distillation_plan import plan_tasks, task_frames
 from potentials.distillation_structures import (
     contact_fault,
     is_held_out,
@@ -276,7 +277,7 @@ def test_perturbations_have_the_size_asked_for():
     np.testing.assert_allclose(strains, strains.transpose(0, 2, 1))
     config = parse_config(DistillationConfig, {"structures": ["x"], "perturbed": config.model_dump()}, "test")
     graph = graph_from(bulk("Cu", cubic=True))
-    from potentials.distillation import Source, Task
+    from potentials.distillation_plan import Source, Task
 
     copies = task_frames(Task(0, Source("x", graph, "Cu1"), False), config)[1:]
     moved = [
