@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -111,7 +112,7 @@ def split(vector, shapes):
 def train(frames, held_out, network, options):
     """Train for the minutes given; leaves the best averaged weights in the model and returns what happened.
 
-    A run that was killed goes on from its state of a minute ago at most.
+    A run told to end (SIGTERM) saves its state first; one that was killed goes on from a minute ago at most.
     """
     model, call = network.model, network.call
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -174,7 +175,7 @@ def train(frames, held_out, network, options):
             print(json.dumps(history[-1]), flush=True)
             if errors["forces_rmse"] < best_error:
                 best, best_error = [p.clone() for p in average], errors["forces_rmse"]
-        if spent > saved + SAVE_SECONDS:
+        if spent > saved + SAVE_SECONDS or options.stop:
             saved = spent
             write_state(
                 options,
@@ -189,6 +190,8 @@ def train(frames, held_out, network, options):
                 step=step,
                 epoch=epoch,
             )
+        if options.stop:
+            sys.exit(f"stopped after {step} steps, {spent:.0f} s: the same command goes on")
     fill(parameters, best)
     return {"seconds": spent, "steps": step, "epochs": step * options.batch / len(frames), "history": history}
 
@@ -200,7 +203,7 @@ def state_path(options):
 
 def identity(options):
     """What must be the same for a state to be continued."""
-    neutral = ("folder", "tests", "every", "turns", "turned_frames", "fresh")
+    neutral = ("folder", "tests", "every", "turns", "turned_frames", "fresh", "stop")
     return {key: value for key, value in vars(options).items() if key not in neutral}
 
 
@@ -224,12 +227,26 @@ def read_state(options):
 def keep_weights(model, answer, options):
     """The best weights, for `--start`."""
     weights = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
-    torch.save({"minutes": answer["minutes"], "weights": weights}, options.folder / f"{answer['label']}.kept")
+    kept = {"minutes": answer["minutes"], "weights": weights, "identity": identity(options)}
+    torch.save(kept, kept_path(options, answer["label"]))
+
+
+def finished(options):
+    """Whether a training of the same options has come to its end, tests and all."""
+    path = kept_path(options, options.label or options.kind)
+    if options.fresh or not path.exists():
+        return False
+    return torch.load(path, weights_only=True)["identity"] == identity(options)
+
+
+def kept_path(options, label):
+    """Where a training of this label leaves its weights."""
+    return options.folder / f"{label}.kept"
 
 
 def begin_with(model, options):
     """Weights that an earlier training kept, in a model of the same shape; returns the minutes they took."""
-    kept = torch.load(options.folder / f"{options.start}.kept", weights_only=True)
+    kept = torch.load(kept_path(options, options.start), weights_only=True)
     model.load_state_dict(kept["weights"])
     return kept["minutes"]
 
@@ -333,6 +350,11 @@ def main():
     parser.add_argument("--mace-irreps", default="64x0e")
     options = parser.parse_args()
     options.lr = options.lr or RATES[options.optimizer]
+    if finished(options):
+        print(f"{options.label or options.kind} is trained and tested: --fresh starts over")
+        return
+    options.stop = []
+    signal.signal(signal.SIGTERM, lambda *_: options.stop.append(True))
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     frames, held_out = Frames(options.folder / "train.npz"), Frames(options.folder / "validation.npz")
@@ -362,11 +384,11 @@ def main():
         answer[name] = errors
         np.savez(options.folder / f"{label}_{name}.npz", energies=energy.numpy(), forces=force.numpy())
         path.write_text(json.dumps(answer, indent=1))
-    keep_weights(model, answer, options)
-    state_path(options).unlink(missing_ok=True)
     if options.turns:
         answer["turned"] = turned(Frames(options.folder / f"{options.tests[0]}.npz"), model, call, options)
         path.write_text(json.dumps(answer, indent=1))
+    keep_weights(model, answer, options)
+    state_path(options).unlink(missing_ok=True)
     print(
         json.dumps({key: answer[key] for key in ("what", "recipe", "weights", "steps", "validation", *options.tests)})
     )
