@@ -23,6 +23,7 @@ _MERGE = 0.05  # Å; images of one site closer than this are one atom on a speci
 _UNQUOTED_GROUP = re.compile(
     r"^(\s*_(?:symmetry_)?space_group_name_H-M(?:_alt)?[ \t]+)([A-Za-z][^'\"\n]*\S)[ \t]*$", re.M
 )
+WITHOUT_CHARGE = "sites_without_charge"  # property of a structure: how many, where the file has charges for the rest
 _FULL = 0.999  # an occupancy this close to one is one, rounded
 
 
@@ -46,6 +47,8 @@ def parse_cif(text: str) -> list[tuple[str, Structure | str]]:
             blocks = [CifBlock.from_str(f"data_{part}") for part in parts]
     except Exception as error:  # a broken loop raises ValueError, IndexError or ZeroDivisionError
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if isinstance(error, ZeroDivisionError):
+            reason = "a loop without values"
         raise InputError(f"it is not valid CIF ({reason}): it may be truncated") from None
     blocks = [block for block in blocks if {"_atom_site_fract_x", "_cell_length_a"} & block.data.keys()]
     if not blocks:
@@ -108,7 +111,11 @@ def _structure(data: Mapping[str, Any]) -> Structure:
         source, fractional = _expand(operations, fractional, lattice.matrix)
         symbols, labels = [symbols[k] for k in source], [labels[k] for k in source]
         charges = None if charges is None else charges[source]
-    properties = None if charges is None else {"charge": charges.tolist()}
+    if charges is None or not np.isfinite(charges).all():
+        lacking = 0 if charges is None else int((~np.isfinite(charges)).sum())
+        remarks = {WITHOUT_CHARGE: lacking} if lacking else None
+        return Structure(lattice, symbols, fractional, labels=labels, properties=remarks)
+    properties = {"charge": charges.tolist()}
     return Structure(lattice, symbols, fractional, site_properties=properties, labels=labels)
 
 
@@ -130,7 +137,7 @@ def _cell_value(data: Mapping[str, Any], tag: str) -> float:
 
 
 def _sites(data: Mapping[str, Any]) -> tuple[list[str], list[str], np.ndarray, np.ndarray | None]:
-    """Element symbols, labels, fractional coordinates [N, 3] and charges [N] of the asymmetric unit."""
+    """Element symbols, labels, fractional coordinates [N, 3] and charges [N] (NaN: unknown) of the asymmetric unit."""
     columns = {key: _column(data, f"_atom_site_{key}") for key in _SITE_COLUMNS}
     coordinates = [columns[f"fract_{axis}"] for axis in "xyz"]
     if not all(coordinates):
@@ -154,7 +161,7 @@ def _sites(data: Mapping[str, Any]) -> tuple[list[str], list[str], np.ndarray, n
             raise InputError(f"site {label} has occupancy {occupancy:g} (disorder): choose one ordered variant")
         symbols.append(_element(types[k], label))
     known = np.array([_number(text) for text in charges])
-    return symbols, labels, fractional, known if np.isfinite(known).all() else None
+    return symbols, labels, fractional, known if np.isfinite(known).any() else None
 
 
 _SITE_COLUMNS = ("fract_x", "fract_y", "fract_z", "label", "type_symbol", "occupancy", "charge")

@@ -49,6 +49,8 @@ class ReadResult:
         system = self._sound()
         if isinstance(system, Structure):
             return system
+        if not system.cell.any():
+            raise InputError(f"{self.path}: {self.name} has no cell, so it is a molecule: give a periodic structure")
         structure = structure_from_graph(graph_from(system))
         if system.has("initial_charges"):
             structure.add_site_property("charge", system.get_initial_charges().tolist())

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from ase.data import covalent_radii
 from pymatgen.core import Lattice, Structure
 
 from potentials.errors import GeometryError, InputError
@@ -12,6 +13,7 @@ from screening.adsorption.charges import framework_charges
 from screening.adsorption.force_fields import ForceField, HostGuestModel, find_force_field
 
 MAX_HOST_ATOMS = 50_000  # after repetition; beyond this a run neither fits its time nor its memory
+OVERLAP = 0.5  # of the sum of two covalent radii; atoms closer than that overlap
 _LIMITS = GateLimits(max_atoms=20 * MAX_HOST_ATOMS)  # `check_size` says what to do about too large a cell
 
 _ISOTOPES = {"D": "H", "T": "H"}
@@ -99,6 +101,7 @@ def check_framework(structure: Structure, model: HostGuestModel) -> tuple[tuple[
             "(drop the alternatives, and the disordered solvent)"
         )
     check_geometry(structure.atomic_numbers, structure.cart_coords, structure.lattice.matrix, True, _LIMITS)
+    _check_overlaps(structure)
     check_size(structure, model.cutoff)
     elements = tuple(_ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
     types = find_force_field(model.force_field).assign(elements, [site.label for site in structure])
@@ -109,6 +112,20 @@ def check_framework(structure: Structure, model: HostGuestModel) -> tuple[tuple[
         except InputError as error:
             raise InputError(f"{error}; correct them, or leave them out of the file to have them assigned") from None
     return elements, types
+
+
+def _check_overlaps(structure: Structure) -> None:
+    """Refuse atoms that lie in one another: no bond is half as long as the sum of two covalent radii."""
+    radii = covalent_radii[np.array(structure.atomic_numbers)]
+    first, second, _, distances = structure.get_neighbor_list(2.0 * OVERLAP * float(radii.max()))
+    near = np.flatnonzero((distances < OVERLAP * (radii[first] + radii[second])) & (first <= second))
+    if len(near):
+        worst = near[np.argmin(distances[near])]
+        one, other = structure[int(first[worst])], structure[int(second[worst])]
+        raise GeometryError(
+            f"{len(near)} pairs of atoms overlap, the closest {one.label} and {other.label}, "
+            f"{distances[worst]:.2f} Å apart: the file holds several alternatives of a disordered part; keep one of them"
+        )
 
 
 def prepare_host(structure: Structure, model: HostGuestModel) -> Host:

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 import numpy as np
 from pymatgen.core import Composition, Element, Structure
 
+from potentials.cif import WITHOUT_CHARGE
 from potentials.gate import cell_heights
 from screening.bonds import BondGraph, Component, bond_graph, components, is_metal
 
 SHORT_BOND = 1.2  # times the covalent radii: a covalent neighbour, not a contact
 OXO = 1.85  # Å; a terminal oxygen this close to its metal is an oxide (vanadyl 1.6, uranyl 1.8), farther water
+CROWDED = 0.7  # of the covalent radii of two nonmetals; triple bonds have 0.77
 LARGE_BOX = 6_000  # atoms; a grand-canonical state point then takes minutes
 
 
@@ -28,11 +30,35 @@ def framework_warnings(structure: Structure, cutoff: float) -> list[str]:
     graph = bond_graph(structure)
     parts = components(graph)
     return [
+        *_incomplete_charges(structure),
+        *_crowded_pairs(graph),
         *_missing_hydrogen(structure, graph),
-        *_loose_parts(graph, parts),
+        *_loose_parts(structure, graph, parts),
         *_connectivity(parts),
         *_size(structure, cutoff),
     ]
+
+
+def _incomplete_charges(structure: Structure) -> Iterable[str]:
+    lacking = structure.properties.get(WITHOUT_CHARGE)
+    if lacking:
+        yield (
+            f"the file gives no charge for {lacking} of {len(structure)} atoms, so the charges of all were assigned: "
+            "complete them to have them used"
+        )
+
+
+def _crowded_pairs(graph: BondGraph) -> Iterable[str]:
+    """Two nonmetals nearer than any bond: alternatives of a disordered part, all in the file."""
+    light = ~is_metal(graph.numbers) & (graph.numbers > 1)
+    near = np.flatnonzero((graph.ratios < CROWDED) & light[graph.pairs].all(axis=1))
+    if len(near):
+        closest = near[np.argmin(graph.ratios[near])]
+        first, second = (Element.from_Z(int(z)).symbol for z in graph.numbers[graph.pairs[closest]])
+        yield (
+            f"{len(near)} pairs of atoms are closer than bonds can be (the closest {first} and {second}, "
+            f"{graph.distances[closest]:.2f} Å): disorder whose alternatives are all in the file; keep one of them"
+        )
 
 
 def _missing_hydrogen(structure: Structure, graph: BondGraph) -> Iterable[str]:
@@ -90,15 +116,28 @@ def _bond_vectors(structure: Structure, graph: BondGraph) -> list[list[tuple[int
     return found
 
 
-def _loose_parts(graph: BondGraph, parts: list[Component]) -> Iterable[str]:
+def _loose_parts(structure: Structure, graph: BondGraph, parts: list[Component]) -> Iterable[str]:
     """Molecules and lone atoms beside a framework."""
     loose = [part for part in parts if part.dimension == 0]
     if not loose or len(loose) == len(parts):
         return
+    hydrogens = [part.atoms[0] for part in loose if len(part.atoms) == 1 and graph.numbers[part.atoms[0]] == 1]
+    if hydrogens:
+        fractional = structure.frac_coords
+        apart = structure.lattice.get_all_distances(fractional[hydrogens], fractional)
+        apart[np.arange(len(hydrogens)), hydrogens] = np.inf
+        yield (
+            f"{len(hydrogens)} hydrogen atoms are bound to nothing, the nearest atom {apart.min():.2f} Å away: "
+            "misplaced; move them to their atoms, or relax the structure"
+        )
     kinds: dict[str, int] = {}
     for part in loose:
+        if part.atoms[0] in hydrogens and len(part.atoms) == 1:
+            continue
         formula = _formula(graph, part)
         kinds[formula] = kinds.get(formula, 0) + 1
+    if not kinds:
+        return
     names = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items(), key=lambda kind: -kind[1])[:4])
     more = f" and {len(kinds) - 4} more kinds" if len(kinds) > 4 else ""
     yield (
@@ -127,4 +166,4 @@ def _size(structure: Structure, cutoff: float) -> Iterable[str]:
 def _formula(graph: BondGraph, part: Component) -> str:
     symbols, counts = np.unique(graph.numbers[list(part.atoms)], return_counts=True)
     pieces = {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(symbols, counts, strict=True)}
-    return Composition.from_dict(pieces).formula.replace(" ", "")
+    return Composition.from_dict(pieces).hill_formula.replace(" ", "")

@@ -204,7 +204,7 @@ def test_folders_many_blocks_and_molecules(tmp_path: Path) -> None:
     first, _ = read_structures(tmp_path / "w.xyz")
     assert isinstance(first.system, Atoms)
     np.testing.assert_allclose(first.atoms.positions, water.positions, atol=1e-7)
-    with pytest.raises(InputError, match="without a cell"):
+    with pytest.raises(InputError, match="w:frame 0 has no cell, so it is a molecule"):
         _ = first.structure
 
 

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from potentials.cif import format_cif, parse_cif
+from potentials.errors import GeometryError
+from screening.adsorption.force_fields import HostGuestModel
+from screening.adsorption.framework import check_framework
 from screening.adsorption.host_checks import framework_warnings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -53,7 +57,7 @@ def test_solvent_is_named_and_counted():
         structure.append(element, [*(center + np.array([shift, 0, 0]))])
     found = framework_warnings(structure, 12.0)
     assert len(found) == 1
-    assert "1 H2O1 in the pores" in found[0]
+    assert "1 H2O in the pores" in found[0]
     assert "remove the solvent" in found[0]
 
 
@@ -66,3 +70,47 @@ def test_a_huge_box_is_named():
     big = cha()
     big.make_supercell([4, 4, 4])
     assert any("atoms, so every point takes minutes" in w for w in framework_warnings(big, 12.0))
+
+
+def test_alternatives_of_a_disordered_part_are_refused_when_they_overlap_and_named_when_nearly_so():
+    structure = graphite_like(True)
+    structure.append("C", structure.cart_coords[0] + [0.0, 0.0, 0.6], coords_are_cartesian=True)
+    with pytest.raises(GeometryError, match=r"1 pairs of atoms overlap, the closest C and C, 0\.60 Å apart: the file"):
+        check_framework(structure, HostGuestModel())
+    structure = graphite_like(True)
+    check_framework(structure, HostGuestModel())
+    structure.append("C", structure.cart_coords[0] + [0.0, 0.0, 0.95], coords_are_cartesian=True)
+    check_framework(structure, HostGuestModel())
+    found = framework_warnings(structure, 12.0)
+    assert any("1 pairs of atoms are closer than bonds can be (the closest C and C, 0.95 Å)" in w for w in found)
+
+
+def test_short_bonds_of_metals_and_triple_bonds_are_no_disorder():
+    structure = Structure(Lattice.cubic(12.0), ["N", "N", "Mo", "Mo"], [[0, 0, z] for z in (0, 1.10 / 12, 0.5, 0.673)])
+    check_framework(structure, HostGuestModel())
+    assert not any("closer than bonds" in w for w in framework_warnings(structure, 12.0))
+
+
+def test_a_hydrogen_off_its_atom_is_not_called_solvent():
+    structure = lta()
+    oxygen = next(site for site in structure if site.specie.symbol == "O")
+    lattice, others = structure.lattice, structure.frac_coords
+    places = oxygen.coords + 1.3 * np.vstack([np.eye(3), -np.eye(3)])
+    apart = lattice.get_all_distances(lattice.get_fractional_coords(places), others).min(axis=1)
+    structure.append("H", places[np.argmax(apart)], coords_are_cartesian=True)
+    found = framework_warnings(structure, 12.0)
+    assert any("1 hydrogen atoms are bound to nothing, the nearest atom 1.30 Å away: misplaced" in w for w in found)
+    assert not any("in the pores" in w for w in found)
+
+
+def test_charges_that_a_file_gives_for_some_atoms_only_are_told():
+    text = format_cif(
+        Structure(lta().lattice, lta().species, lta().frac_coords, site_properties={"charge": [0.1] * 72})
+    )
+    ((_, whole),) = parse_cif(text)
+    assert "charge" in whole.site_properties
+    ((_, part),) = parse_cif(text.replace(" 0.100000\n", " ?\n", 2))
+    assert "charge" not in part.site_properties
+    assert any("no charge for 2 of 72 atoms" in w for w in framework_warnings(part, 12.0))
+    ((_, none),) = parse_cif(text.replace(" 0.100000\n", " ?\n"))
+    assert framework_warnings(none, 12.0) == []
