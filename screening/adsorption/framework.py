@@ -123,8 +123,8 @@ def _check_overlaps(structure: Structure) -> None:
         worst = near[np.argmin(distances[near])]
         one, other = structure[int(first[worst])], structure[int(second[worst])]
         raise GeometryError(
-            f"{len(near)} pairs of atoms overlap, the closest {one.label} and {other.label}, "
-            f"{distances[worst]:.2f} Å apart: the file holds several alternatives of a disordered part; keep one of them"
+            f"{len(near)} pairs of atoms overlap, the closest {one.label} and {other.label}, {distances[worst]:.2f} Å "
+            "apart: the file holds several alternatives of a disordered part; keep one of them"
         )
 
 
