@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_RIDGE = 1e-6  # of the largest eigenvalue
 _LARGEST = 256  # rows or columns; a longer side keeps its own coordinates
 
 
@@ -25,6 +26,8 @@ class SOAP(torch.optim.Optimizer):
         basis_decay: of the averages of G G^T and G^T G.
         weight_decay: decoupled, as AdamW's.
         every: steps between refreshed bases; parameters take turns.
+        rows: find combinations of rows too. Off in a group of parameters whose rows belong to things that only few
+            batches hold, such as elements of many: which rows change together is then a matter of the batch.
     """
 
     def __init__(
@@ -35,8 +38,10 @@ class SOAP(torch.optim.Optimizer):
         basis_decay: float = 0.95,
         weight_decay: float = 0.0,
         every: int = 10,
+        rows: bool = True,
     ) -> None:
         options = {"lr": lr, "betas": betas, "basis_decay": basis_decay, "weight_decay": weight_decay, "every": every}
+        options["rows"] = rows
         super().__init__(params, options)
 
     @torch.no_grad()
@@ -58,10 +63,13 @@ def _move(parameter: Tensor, state: dict[str, Any], group: dict[str, Any], turn:
     if "step" not in state:
         state["step"] = torch.tensor(0.0)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(matrix), torch.zeros_like(matrix)
-        for side in _sides(matrix):
+        sides = _sides(matrix, group["rows"])
+        for side in sides:
             state[f"moment_{side}"] = (1 - group["basis_decay"]) * _second_moment(matrix, side)
-            state[f"basis_{side}"] = torch.linalg.eigh(state[f"moment_{side}"])[1].flip(1)
-        if _sides(matrix):
+            moment = state[f"moment_{side}"]
+            largest = moment.abs().amax().clamp_min(torch.finfo(moment.dtype).tiny)
+            state[f"basis_{side}"] = torch.linalg.eigh(moment / largest)[1].flip(1)
+        if sides:
             return
     state["step"] += 1
     step, (first, second) = float(state["step"]), group["betas"]
@@ -72,16 +80,17 @@ def _move(parameter: Tensor, state: dict[str, Any], group: dict[str, Any], turn:
     update = _turned(_turned(average, state) / scale, state, back=True)
     parameter.mul_(1 - group["lr"] * group["weight_decay"])
     parameter.add_(update.view_as(parameter), alpha=-group["lr"] / (1 - first**step))
-    for side in _sides(matrix):
+    for side in _sides(matrix, group["rows"]):
         state[f"moment_{side}"].lerp_(_second_moment(matrix, side), 1 - group["basis_decay"])
         if (step + turn) % group["every"] == 0 or step == 1:
             _refresh(state, side)
 
 
-def _sides(matrix: Tensor) -> list[str]:
+def _sides(matrix: Tensor, rows: bool) -> list[str]:
     if 1 in matrix.shape:  # a vector
         return []
-    return [side for side, size in zip(("rows", "columns"), matrix.shape, strict=True) if size <= _LARGEST]
+    sides = [side for side, size in zip(("rows", "columns"), matrix.shape, strict=True) if size <= _LARGEST]
+    return sides if rows else [side for side in sides if side != "rows"]
 
 
 def _second_moment(matrix: Tensor, side: str) -> Tensor:
@@ -100,6 +109,11 @@ def _turned(matrix: Tensor, state: dict[str, Any], back: bool = False) -> Tensor
 def _refresh(state: dict[str, Any], side: str) -> None:
     """One step of orthogonal iteration, with the directions kept in order of their eigenvalues (algorithm 4)."""
     moment, basis = state[f"moment_{side}"], state[f"basis_{side}"]
-    order = torch.einsum("ij,ij->j", basis, moment @ basis).argsort(descending=True)
+    values = torch.einsum("ij,ij->j", basis, moment @ basis)
+    order = values.argsort(descending=True)
     state["exp_avg_sq"] = state["exp_avg_sq"].index_select(0 if side == "rows" else 1, order)
-    state[f"basis_{side}"] = torch.linalg.qr(moment @ basis[:, order])[0].contiguous()
+    # a multiple of the identity has any eigenvectors: it keeps directions without a gradient as they are, where the
+    # decomposition would meet columns too short to be normalised
+    ridge = (_RIDGE * values.amax()).clamp_min(torch.finfo(values.dtype).tiny)
+    iterated = moment @ basis[:, order] + ridge * basis[:, order]
+    state[f"basis_{side}"] = torch.linalg.qr(iterated / ridge)[0].contiguous()

@@ -31,6 +31,8 @@ from potentials.training_devices import (
     share_of,
 )
 
+_FEW_ELEMENTS = 16  # with more, a batch holds few of them, and SOAP leaves the rows of what each has for itself alone
+
 
 class PotentialModule(lightning.LightningModule):
     """One training run: the model, its averaged copy, where it stands, and the best weights so far.
@@ -141,13 +143,20 @@ class PotentialModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW or SOAP; decay only where a matrix mixes features."""
+        count = len(self.model.elements)
+        rows_are_elements = {id(p) for p in self.model.parameters() if p.ndim > 1 and len(p) == count > _FEW_ELEMENTS}
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        plain = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": self.config.train.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
+        decay = self.config.train.weight_decay
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in decayed if id(p) not in rows_are_elements], "weight_decay": decay},
+            {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        if rows_are_elements:
+            rare = [p for p in decayed if id(p) in rows_are_elements]
+            groups.append({"params": rare, "weight_decay": decay})
         if self.config.train.optimizer == "soap":
+            if rows_are_elements:
+                groups[-1]["rows"] = False
             return SOAP(groups, lr=self.peak_rate, betas=(0.9, 0.999))
         return torch.optim.AdamW(groups, lr=self.peak_rate, betas=(0.9, 0.999), amsgrad=False)
 

@@ -74,3 +74,31 @@ def test_more_axes_and_long_sides():
         before = target.square().mean()
         final = descend(SOAP([weights], weight_decay=1e-6), lambda: (weights - target).square().mean(), 200)  # noqa: B023
         assert final < 0.02 * before
+
+
+def rare_rows(optimizer, weights, steps, size=1.0):
+    """Each step a gradient of a few rows of many, as the elements of a batch have it."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        rows = torch.randperm(len(weights), generator=generator)[:20]
+        weights.grad = torch.zeros_like(weights)
+        weights.grad[rows] = size * torch.randn(20, weights.shape[1], generator=generator)
+        optimizer.step()
+        assert weights.isfinite().all()
+
+
+def test_rows_without_a_gradient_are_no_trouble():
+    for size in (1.0, 1e-6, 1e-20, 0.0):
+        weights = torch.zeros(84, 192, requires_grad=True)
+        rare_rows(SOAP([weights], lr=1e-3), weights, 12, size)
+    assert torch.equal(weights.detach(), torch.zeros(84, 192))
+
+
+def test_rows_can_be_left_alone():
+    weights = torch.zeros(84, 40, requires_grad=True)
+    optimizer = SOAP([{"params": [weights], "rows": False}])
+    rare_rows(optimizer, weights, 3)
+    assert "basis_rows" not in optimizer.state[weights]
+    assert "basis_columns" in optimizer.state[weights]
+    moved = weights.detach().abs().sum(1) > 0
+    assert 20 <= int(moved.sum()) <= 40  # the first step moves nothing; rows that no batch held stay where they were
