@@ -57,6 +57,7 @@ StressUnit = Literal["eV/A^3", "GPa", "kbar", "kbar, VASP sign", "virial eV"]
 # A training set may hold squeezed frames that no relaxation would accept: only the impossible is refused.
 _MIN_HEIGHT, _MIN_DISTANCE = 0.5, 0.2  # Å
 _LMDB = (".lmdb", ".aselmdb", ".mdb")
+_XYZ, _PACKED = (".xyz", ".extxyz"), (".gz", ".xz")
 
 
 class LabelConfig(Config):
@@ -137,6 +138,8 @@ def _read(path: Path) -> list[tuple[str, "Atoms"]]:
     """Each frame with its name within the file."""
     from ase.io import read
 
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name the file with the labelled frames in it")
     if not path.is_file():
         raise InputError(f"no training data at {path}: check data.train and data.validation")
     if path.suffix == ".db":
@@ -150,7 +153,11 @@ def _read(path: Path) -> list[tuple[str, "Atoms"]]:
         frames = read(io.StringIO(data.decode()), index=":", format="extxyz")
     except Exception as error:  # ASE's reader raises whatever the malformed line leads to
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is no readable extended XYZ file ({reason}): check for a truncated frame") from None
+        if Path(path.name.removesuffix(path.suffix) if path.suffix in _PACKED else path).suffix not in _XYZ:
+            cure = f"give {', '.join(_XYZ)} (also {' or '.join(_PACKED)}), .db, .aselmdb or .lmdb"
+        else:
+            cure = "check for a truncated frame"
+        raise InputError(f"{path} is no readable extended XYZ file ({reason}): {cure}") from None
     frames = frames if isinstance(frames, list) else [frames]
     return [(f"frame {index}", atoms) for index, atoms in enumerate(frames)]
 
@@ -158,6 +165,9 @@ def _read(path: Path) -> list[tuple[str, "Atoms"]]:
 def _labelled(atoms: "Atoms", labels: LabelConfig, where: str) -> AtomGraph:
     if len(atoms) == 0:
         raise InputError(f"{where}: no atoms: remove the frame")
+    unknown = np.flatnonzero(atoms.numbers < 1)
+    if len(unknown):
+        raise InputError(f"{where}: atom {unknown[0]} is {atoms.symbols[unknown[0]]}, no element: name it or remove it")
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise InputError(f"{where}: a position or cell is not finite: remove the frame")
     height = cell_heights(atoms.cell.array, atoms.pbc).min()
@@ -180,7 +190,8 @@ def _labelled(atoms: "Atoms", labels: LabelConfig, where: str) -> AtomGraph:
 
 def _stress(atoms: "Atoms", key: str, unit: str, where: str) -> np.ndarray:
     volume = abs(np.linalg.det(atoms.cell.array))
-    if not atoms.pbc.any() or volume < 1e-6:
+    without = not (atoms.pbc.all() or _has(atoms, key))  # a slab or wire may leave its stress out
+    if not atoms.pbc.any() or volume < 1e-6 or without:
         return np.full((1, 3, 3), np.nan)
     value = _raw(atoms, key, "stress", where)
     if value.size == 6:
@@ -195,14 +206,22 @@ def _numbers(atoms: "Atoms", key: str, field: str, shape: tuple[int, ...], where
     return _shaped(_raw(atoms, key, field, where), field, shape, where)
 
 
+def _sources(atoms: "Atoms") -> tuple[dict[str, Any], ...]:
+    """Wherever ASE's reader puts labels: per frame, per atom, or in a calculator."""
+    return atoms.info, atoms.arrays, atoms.calc.results if atoms.calc is not None else {}
+
+
+def _has(atoms: "Atoms", key: str) -> bool:
+    return any(key in source for source in _sources(atoms))
+
+
 def _raw(atoms: "Atoms", key: str, field: str, where: str) -> np.ndarray:
-    """The value under `key`, wherever ASE's reader put it: per frame, per atom, or in a calculator."""
-    results: dict[str, Any] = atoms.calc.results if atoms.calc is not None else {}
-    for source in (atoms.info, atoms.arrays, results):
+    """The value under `key`."""
+    for source in _sources(atoms):
         if key in source:
             break
     else:
-        present = sorted({*atoms.info, *atoms.arrays, *results} - {"numbers", "positions"})
+        present = sorted({name for source in _sources(atoms) for name in source} - {"numbers", "positions"})
         raise InputError(
             f"{where}: no {field} under the key {key!r} (it has {', '.join(present) or 'no labels'}): "
             f"set data.labels.{field}_key, or remove frames without {field}"

@@ -193,7 +193,8 @@ def _new_model(
         model = EnergyModel(
             config.network, references, scale if scale > 1e-6 else 1.0, config.zbl, dtype, config.long_range
         )
-    sample = collate(split_frames(frames, _CALIBRATION_FRAMES / len(frames), config.seed)[1])
+    some = split_frames(frames, _CALIBRATION_FRAMES / len(frames), config.seed)[1] if len(frames) > 1 else frames
+    sample = collate(list(some))
     model.calibrate(sample, batch_neighbours(sample))
     return model
 

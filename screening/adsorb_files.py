@@ -25,7 +25,7 @@ from screening.adsorption.charges import charge_model_mark
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.force_fields import find_force_field
 from screening.adsorption.framework import MAX_HOST_ATOMS, check_framework, prepare_host
-from screening.adsorption.host_checks import framework_warnings
+from screening.adsorption.host_checks import force_field_warnings, framework_warnings
 from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
 from screening.adsorption.recipe_run import MIN_POINTS, RecipeSettings, run_recipe
 from screening.adsorption.seeds import derive_seed
@@ -189,7 +189,11 @@ def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: Ad
             row["formula"] = structure.composition.reduced_formula
         row["atoms"] = len(structure)
         check_framework(structure, settings.model)
-        row["warnings"] = "; ".join(framework_warnings(structure, settings.model.cutoff))
+        warned = [
+            *force_field_warnings(structure, settings.model),
+            *framework_warnings(structure, settings.model.cutoff),
+        ]
+        row["warnings"] = "; ".join(warned)
         return Candidate(
             _identity(structure, settings), index, structure, {"name": result.name, "file": str(result.path)}
         )

@@ -132,6 +132,24 @@ def test_molecules_need_no_stress(tmp_path: Path) -> None:
     assert frames[1].stress.isfinite().all()
 
 
+def test_slabs_may_leave_their_stress_out(tmp_path: Path) -> None:
+    frames = copper(3)
+    for atoms in frames[:2]:
+        atoms.pbc = [True, True, False]
+    del frames[0].calc.results["stress"]
+    found = read_frames(save(tmp_path / "slabs.xyz", frames), LabelConfig(stress_key="stress"))
+    assert [bool(frame.stress.isfinite().all()) for frame in found] == [False, True, True]
+    del frames[2].calc.results["stress"]
+    with pytest.raises(InputError, match="frame 2: no stress under the key 'stress'"):
+        read_frames(save(tmp_path / "bulk.xyz", frames), LabelConfig(stress_key="stress"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_copies_of_one_frame_are_no_evidence_of_units(tmp_path: Path) -> None:
+    frames = copper(1) * 12
+    assert len(read_frames(save(tmp_path / "cu.xyz", frames), LabelConfig(stress_key="stress"))) == 12
+
+
 UNDECLARED = {
     "energies in Hartree": ((1 / units.Hartree, 1.0), "energies in Hartree with forces in eV/Å"),
     "energies in kcal/mol": ((units.mol / units.kcal, 1.0), "energies in kcal/mol with forces in eV/Å"),
@@ -196,7 +214,12 @@ def flat_cell(frames: list[Atoms]) -> None:
     frames[3].cell[2] = [0.0, 0.0, 0.01]
 
 
+def nameless_atom(frames: list[Atoms]) -> None:
+    frames[3].numbers[1] = 0
+
+
 DAMAGES = {
+    "no element": (nameless_atom, "frame 3: atom 1 is X, no element: name it"),
     "missing forces": (without_forces, "frame 3: no forces under the key 'forces'"),
     "NaN force": (nan_force, "frame 3: forces of atom 2 is nan"),
     "infinite energy": (infinite_energy, "frame 3: energy is inf"),
@@ -231,6 +254,11 @@ def test_unreadable_files(tmp_path: Path) -> None:
     for name in ("cut.xyz", "noise.xyz", "broken.xyz.gz"):
         with pytest.raises(InputError, match="no readable extended XYZ"):
             read_frames(tmp_path / name, LabelConfig())
+    with pytest.raises(InputError, match="is a folder: name the file"):
+        read_frames(tmp_path, LabelConfig())
+    (tmp_path / "OUTCAR").write_text("vasp.6.4.2")
+    with pytest.raises(InputError, match=r"OUTCAR is no readable .* give \.xyz, \.extxyz"):
+        read_frames(tmp_path / "OUTCAR", LabelConfig())
     (tmp_path / "empty.xyz").write_text("")
     with pytest.raises(InputError, match=r"no frames|no readable"):
         read_frames(tmp_path / "empty.xyz", LabelConfig())

@@ -11,7 +11,7 @@ from potentials.cif import format_cif, parse_cif
 from potentials.errors import GeometryError
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import check_framework
-from screening.adsorption.host_checks import framework_warnings
+from screening.adsorption.host_checks import force_field_warnings, framework_warnings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from structures.published import cha, lta
@@ -114,3 +114,14 @@ def test_charges_that_a_file_gives_for_some_atoms_only_are_told():
     assert any("no charge for 2 of 72 atoms" in w for w in framework_warnings(part, 12.0))
     ((_, none),) = parse_cif(text.replace(" 0.100000\n", " ?\n"))
     assert framework_warnings(none, 12.0) == []
+
+
+def test_zeolites_under_a_generic_force_field_are_warned_of():
+    (silica,) = force_field_warnings(cha(), HostGuestModel())
+    assert "use model.force_field=trappe-zeo" in silica
+    assert force_field_warnings(cha(), HostGuestModel(force_field="trappe-zeo")) == []
+    assert force_field_warnings(cha(), HostGuestModel(force_field="zeolite")) == []
+    acid = cha()
+    acid.replace(next(i for i, site in enumerate(acid) if site.specie.symbol == "Si"), "Al")
+    assert "bring one made for them" in force_field_warnings(acid, HostGuestModel())[0]
+    assert force_field_warnings(graphite_like(True), HostGuestModel()) == []
