@@ -27,6 +27,7 @@ from potentials.distillation_structures import (
 from potentials.distillation_substitution import atomic_volumes, substitute
 from potentials.errors import InputError
 from potentials.potential import load_potential
+from potentials.reference_energies import mean_site_energies
 from potentials.structure_files import write_structures
 from potentials.training import train_potential
 from potentials.training_config import PotentialTrainingConfig
@@ -320,14 +321,19 @@ def test_a_student_learns_from_its_teacher(pool: Path):
         "data": {
             "train": str(config.out / "train.extxyz"),
             "validation": str(config.out / "held_out.extxyz"),
-            "labels": {"stress_key": "stress"},
+            "labels": {"stress_key": "stress", "site_energies_key": "site_energies"},
         },
         "network": {"cutoff": 4.5, "channels": 8, "carried": [8], "lmax": 1, "radial_hidden": 16},
         "train": {"epochs": 30, "batch_size": 8, "lr": 0.02, "ema": 0.9, "warmup_steps": 5},
     }
     folder = train_potential(parse_config(PotentialTrainingConfig, values, "test"), progress=False)
     errors = json.loads((folder / "model.json").read_text())["training"]["validation_errors"]
-    held_out = read_frames(config.out / "held_out.extxyz", LabelConfig(stress_key="stress"))
+    labels = LabelConfig(stress_key="stress", site_energies_key="site_energies")
+    held_out = read_frames(config.out / "held_out.extxyz", labels)
+    means = mean_site_energies(read_frames(config.out / "train.extxyz", labels))
+    sites = torch.cat([frame.site_energies for frame in held_out])
+    spread = sites - torch.tensor([means[z] for frame in held_out for z in frame.numbers.tolist()])
+    assert errors["site_energies_mae"] < 0.5 * 1e3 * float(spread.abs().mean())
     forces = 1e3 * float(torch.cat([frame.forces for frame in held_out]).abs().mean())
     assert errors["forces_mae"] < 0.7 * forces
     assert errors["stress_mae"] < 1e3 * float(torch.cat([frame.stress for frame in held_out]).abs().mean())
