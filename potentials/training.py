@@ -4,6 +4,7 @@ import contextlib
 import copy
 import logging
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import lightning
 import torch
 from ase.data import chemical_symbols
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate
@@ -68,6 +70,7 @@ def train_potential(
 
     Raises:
         InputError: unusable data or settings, a state of another training, or a loss that is not finite.
+        KeyboardInterrupt: Ctrl-C; what was saved last, two minutes or an epoch ago, stays.
     """
     config, model, frames, held_out, remembered = prepare_training(config)
     out, plain = config.out, copy.deepcopy(model)
@@ -87,8 +90,18 @@ def train_potential(
         keeper = StateKeeper(state, identity, config.train.save_minutes, moments)
         callbacks = [_Reporter(out, tracker, progress), keeper]
         trainer = _trainer(config, module, callbacks)
-        with _quiet():
-            trainer.fit(module)
+        try:
+            with _quiet():
+                trainer.fit(module)
+        except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
+            _say(
+                progress,
+                f"stopped after {module.progress['step']} steps ({module.progress['epoch']} epochs): the same command "
+                f"goes on from {state if state.exists() else 'the start'}",
+            )
+            if isinstance(stop, SIGTERMException):
+                raise SystemExit(128 + signal.SIGTERM) from None
+            raise KeyboardInterrupt from None
         module.progress["finished"] = True
         keeper.save(trainer, module)
         if not trainer.is_global_zero:
@@ -313,12 +326,12 @@ class _Reporter(lightning.Callback):
         form = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self.bar = tqdm(
             total=1.0,
+            initial=module.fraction_done(),
             desc="training",
             bar_format=form,
             disable=not (self.progress and trainer.is_global_zero),
-            mininterval=0.5,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log is read afterwards
         )
-        self._advance(module)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -18,6 +18,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from potentials import training_state
 from potentials.atom_graph import collate
@@ -26,7 +27,7 @@ from potentials.config import dump_yaml, load_config, parse_config
 from potentials.dataset import LabelConfig, read_frames
 from potentials.errors import InputError
 from potentials.label_errors import evaluate
-from potentials.training import train_potential
+from potentials.training import prepare_training, train_potential
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_loop import EpochOrder
 
@@ -99,6 +100,34 @@ def test_learns_and_beats_the_mean_predictor_on_frames_it_never_saw(tmp_path: Pa
     assert errors["energy_rmse"] < 0.3 * mean_energy
     assert errors["forces_rmse"] < 0.4 * no_forces
     assert errors["stress_rmse"] < 0.5 * mean_stress
+
+
+def test_two_frames_are_enough_to_begin(tmp_path: Path) -> None:
+    write(tmp_path / "train.xyz", alloys(1, 0) * 2, format="extxyz")
+    prepared = prepare_training(settings(tmp_path))
+    assert (len(prepared.frames), len(prepared.held_out)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"), [(SystemExit(1), KeyboardInterrupt), (SIGTERMException(), SystemExit)], ids=["INT", "TERM"]
+)
+def test_a_stopped_training_says_how_to_go_on(folder: Path, monkeypatch, capsys, raised, expected) -> None:
+    """Lightning answers Ctrl-C by leaving the program, without a word."""
+
+    def stopped(trainer, module) -> None:
+        module.progress |= {"step": 7, "epoch": 1}
+        (folder / "out").mkdir()
+        (folder / "out" / "state.safetensors").touch()
+        raise raised
+
+    monkeypatch.setattr("lightning.Trainer.fit", stopped)
+    with pytest.raises(expected) as stop:
+        train_potential(settings(folder))
+    said = capsys.readouterr().err
+    assert "stopped after 7 steps (1 epochs): the same command goes on from" in said
+    assert "state.safetensors" in said
+    if expected is SystemExit:
+        assert stop.value.code == 143
 
 
 class Notes:
