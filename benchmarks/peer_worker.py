@@ -1,14 +1,18 @@
 """Time a peer's network in the peer's own environment: called by `benchmarks/potential_peers.py`, not by hand.
 
     envs/nequip/bin/python benchmarks/peer_worker.py nequip systems.npz 12 25
+    envs/nequip/bin/python benchmarks/peer_worker.py nequip-aot systems.npz 12 25 nequip.pt2
+    envs/mace/bin/python benchmarks/peer_worker.py mace-compiled systems.npz 12 25
 
-Twelve timed calls at most, no new one once they took 25 s (three at least).
-Prints one JSON line. The systems carry their neighbour lists, so that nothing but the network is timed.
+Twelve timed calls at most, no new one once they took 25 s (three at least). `nequip-aot` makes the file it is given if
+there is none, which takes minutes, and is then to be called again. Prints one JSON line. The systems carry their
+neighbour lists, so that nothing but the network is timed.
 """
 
+import ctypes
 import importlib.metadata
 import json
-import resource
+import pathlib
 import sys
 import time
 
@@ -16,8 +20,8 @@ import numpy as np
 import torch
 
 
-def nequip(numbers, arrays, stress):
-    """NequIP: 4 layers, l = 2, 32 features, no odd-parity copies (the faster kind), eager, float32."""
+def nequip_network(numbers, arrays):
+    """NequIP's network and the data it takes."""
     from nequip.model import NequIPGNNModel
     from nequip.utils.global_state import set_global_state
 
@@ -50,18 +54,48 @@ def nequip(numbers, arrays, stress):
             "pbc": torch.from_numpy(arrays["pbc"]),
         }
 
+    return model, data
+
+
+def nequip(numbers, arrays, stress):
+    """NequIP: 4 layers, l = 2, 32 features, no odd-parity copies (the faster kind), eager, float32."""
+    model, data = nequip_network(numbers, arrays)
+
     def call():
         return model(data())["forces"]
 
     return model, call
 
 
-def mace(numbers, arrays, stress):
-    """MACE: two layers, 128x0e + 128x1o, l = 3, correlation 3, scripted by e3nn as its calculator does, float32."""
+def nequip_aot(numbers, arrays, stress):
+    """NequIP: 4 layers, l = 2, 32 features, no odd-parity copies, AOTInductor as nequip-compile makes it, float32."""
+    from nequip.scripts._compile_utils import BATCH_TARGET as target
+
+    numbers = [*numbers, *range(200, 204)][:4]  # one program serves all systems, none of which has more elements
+    model, data = nequip_network(numbers, arrays)
+    path = pathlib.Path(sys.argv[5])
+    if not path.exists():
+        from nequip.utils.aot import aot_export_model
+        from torch.export import Dim
+
+        sizes = {"graph": Dim("num_frames", min=2), "node": Dim("num_nodes", min=2), "edge": Dim("num_edges", min=2)}
+        aot_export_model(model, "cpu", target["input"], target["output"], data(), sizes, str(path))
+    program = torch._inductor.aoti_load_package(str(path))
+
+    def call():
+        given = data()
+        with torch.inference_mode():
+            answer = program([given[key] for key in target["input"]])
+        return dict(zip(target["output"], answer, strict=True))["forces"]
+
+    return model, call
+
+
+def mace_network(numbers, arrays):
+    """MACE's network and the data it takes."""
     torch.set_default_dtype(torch.float32)
     import mace.modules as modules
     from e3nn import o3
-    from e3nn.util import jit
 
     model = modules.ScaleShiftMACE(
         r_max=5.0,
@@ -104,12 +138,56 @@ def mace(numbers, arrays, stress):
 
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    return model, data
+
+
+def mace(numbers, arrays, stress):
+    """MACE: two layers, 128x0e + 128x1o, l = 3, correlation 3, scripted by e3nn as its calculator does, float32."""
+    from e3nn.util import jit
+
+    model, data = mace_network(numbers, arrays)
     scripted = jit.compile(model)
 
     def call():
         return scripted(data(), compute_stress=stress)["forces"]
 
     return model, call
+
+
+def mace_compiled(numbers, arrays, stress):
+    """MACE: two layers, 128x0e + 128x1o, l = 3, correlation 3, torch.compile as its calculator does, float32."""
+    from mace.tools.compile import prepare
+    from mace.tools.scripts_utils import extract_model
+
+    model, data = mace_network(numbers, arrays)
+    program = torch.compile(prepare(extract_model)(model=model, map_location="cpu"), mode="default", fullgraph=True)
+    for parameter in program.parameters():
+        parameter.requires_grad_(False)
+
+    def call():
+        given = data()
+        for key in ("node_attrs", "positions"):
+            given[key].requires_grad_(True)
+        return program(given, compute_stress=stress, training=True)["forces"].detach()
+
+    return model, call
+
+
+KINDS = {"nequip": nequip, "nequip-aot": nequip_aot, "mace": mace, "mace-compiled": mace_compiled}
+
+
+def added_kib(call):
+    """What a call adds to the memory in use at its worst, KiB: peak less what was held before (Linux)."""
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier calls freed and malloc kept would hide it
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (man 5 proc)
+    before = _status("VmRSS")
+    call()
+    return _status("VmHWM") - before
+
+
+def _status(field):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{field}:")).split()[1])
 
 
 def main():
@@ -120,24 +198,23 @@ def main():
         arrays = dict(stored)
     stress = bool(arrays.pop("stress"))
     numbers = sorted({int(z) for z in arrays["numbers"]})
-    model, call = {"nequip": nequip, "mace": mace}[kind](numbers, arrays, stress)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model, call = KINDS[kind](numbers, arrays, stress)
+    call()
+    memory = added_kib(call)
     times = []
-    for done in range(repeats + 3):
-        if done >= 6 and sum(times[3:]) > budget:
-            break
+    while len(times) < repeats and (len(times) < 3 or sum(times) < budget):
         start = time.process_time()
         forces = call()
         times.append(time.process_time() - start)
     assert bool(torch.isfinite(forces).all())
-    package = {"nequip": "nequip", "mace": "mace-torch"}[kind]
+    package = {"nequip": "nequip", "mace": "mace-torch"}[kind.split("-")[0]]
     answer = {
-        "seconds": min(times[3:]),
-        "calls": len(times) - 3,
-        "memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
+        "seconds": min(times),
+        "calls": len(times),
+        "memory_kib": memory,
         "weights": sum(p.numel() for p in model.parameters()),
         "version": f"{package} {importlib.metadata.version(package)}, torch {torch.__version__}",
-        "what": {"nequip": nequip, "mace": mace}[kind].__doc__,
+        "what": KINDS[kind].__doc__,
     }
     print(json.dumps(answer))
 

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,8 +17,8 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.potential_speed import smallest_microseconds  # noqa: E402
 from benchmarks.record import record  # noqa: E402
+from benchmarks.timing import least_seconds  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
 from potentials.dataset import LabelConfig, read_frames  # noqa: E402
 from potentials.export_potential import compiled_potential, export_potential  # noqa: E402
@@ -26,6 +27,13 @@ from potentials.files import data_root, sha256_file  # noqa: E402
 from potentials.neighbours import neighbour_list  # noqa: E402
 from potentials.network import NetworkConfig  # noqa: E402
 from potentials.network_potential import EnergyModel, NetworkPotential  # noqa: E402
+
+REPEATS = 12
+
+
+def microseconds(call: Callable[[], object], atoms: int) -> float:
+    """Least process time of some calls, µs an atom."""
+    return 1e6 * least_seconds(call, REPEATS) / atoms
 
 
 def cpu_seconds() -> float:
@@ -49,19 +57,19 @@ def main() -> None:
     model.calibrate(batch, neighbours)
     potential = NetworkPotential(model)
     atoms, edges = batch.num_nodes, neighbours.edge_index.shape[1]
-    eager = smallest_microseconds(lambda: model(batch, neighbours), atoms)
+    eager = microseconds(lambda: model(batch, neighbours), atoms)
     print(f"eager {eager:.0f} us/atom", flush=True)
     reference = potential(batch)
     inputs = padded_inputs(batch, model.species(batch.numbers), neighbours, 2 * model.config.cutoff)
     protocol = (
         f"3BPA x 10 ({atoms} atoms, {edges} edges, {inputs[2].numel()} slots), the network of B2 to B4, float32, one "
-        "thread, energy, forces and virials, neighbour list at hand, least process time of 12 calls"
+        f"thread, energy, forces and virials, neighbour list at hand, least process time of {REPEATS} calls"
     )
     common = {"data_sha256": sha256_file(path), "seed": 0}
 
     def compare(program: TensorPotential, id_time: str, id_cost: str, what: str, cost: float) -> None:
         error = float((program(batch)["forces"] - reference["forces"]).abs().max())
-        spent = smallest_microseconds(lambda: program.program(*inputs), atoms)
+        spent = microseconds(lambda: program.program(*inputs), atoms)
         note = f"largest difference of a force component {error:.1e} eV/Å, largest force "
         note += f"{float(reference['forces'].abs().max()):.1f}"
         record(
@@ -77,7 +85,7 @@ def main() -> None:
         cost = cpu_seconds() - start
         graph = load_exported(folder, compiled=False)
         with torch.no_grad():
-            plain = smallest_microseconds(lambda: graph.program(*inputs), atoms)
+            plain = microseconds(lambda: graph.program(*inputs), atoms)
         print(f"traced graph, not compiled: {plain:.0f} us/atom", flush=True)
         compare(load_exported(folder, compiled=True), "B5e", "B5g", "AOTInductor package", cost)
     if options.skip_jit:

@@ -24,6 +24,7 @@ class LbfgsState(NamedTuple):
     inverse: Tensor  # [K, B] 1 / (step . change); 0 where a pair is not used
     force: Tensor  # [M, 3] at the last geometry
     displacement: Tensor  # [M, 3] made there
+    stiffness: Tensor  # [B] eV/Å^2, assumed where the history knows nothing
 
 
 def lbfgs_init(n_rows: int, n_systems: int) -> LbfgsState:
@@ -35,6 +36,7 @@ def lbfgs_init(n_rows: int, n_systems: int) -> LbfgsState:
         inverse=torch.zeros(MEMORY, n_systems, dtype=torch.float64),
         force=rows,
         displacement=rows.clone(),
+        stiffness=torch.full((n_systems,), STIFFNESS, dtype=torch.float64),
     )
 
 
@@ -55,14 +57,25 @@ def lbfgs_step(state: LbfgsState, force: Tensor, owner: Tensor) -> tuple[Tensor,
         weight = inverses[k] * sum_rows(steps[k] * direction, owner, n_systems)
         direction = direction - weight[owner, None] * changes[k]
         weights.append(weight)
-    direction = direction / STIFFNESS
+    stiffness = state.stiffness[owner, None]
+    direction = direction / stiffness
     for k, weight in zip(range(MEMORY), reversed(weights), strict=True):
         correction = weight - inverses[k] * sum_rows(changes[k] * direction, owner, n_systems)
         direction = direction + correction[owner, None] * steps[k]
 
     # A direction against the force comes from a stale history: follow the force instead.
     ascends = sum_rows(direction * force, owner, n_systems) <= 0
-    direction = torch.where(ascends[owner, None], force / STIFFNESS, direction)
+    direction = torch.where(ascends[owner, None], force / stiffness, direction)
     inverses = torch.where(ascends, torch.zeros_like(inverses), inverses)
     displacement = limit_rows(direction, owner, n_systems)
-    return displacement, LbfgsState(steps, changes, inverses, force, displacement)
+    return displacement, LbfgsState(steps, changes, inverses, force, displacement, state.stiffness)
+
+
+def stiffest(state: LbfgsState, owner: Tensor) -> Tensor:
+    """Largest curvature y.y / s.y among the pairs of each system's history, eV/Å^2 [B]; at least what it assumed."""
+    n_systems = state.inverse.shape[1]
+    seen = [
+        sum_rows(change * change, owner, n_systems) * inverse
+        for change, inverse in zip(state.changes, state.inverse, strict=True)
+    ]
+    return torch.stack([state.stiffness, *seen]).amax(0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from potentials.fire import fire_init, fire_step
-from potentials.lbfgs import lbfgs_init, lbfgs_step
+from potentials.guarded_lbfgs import ROW_FIELDS, guarded_init, guarded_step, restart
 
 
 class Optimizer(NamedTuple):
@@ -20,11 +20,13 @@ class Optimizer(NamedTuple):
     init: Callable[[int, int], Any]  # (rows, systems) -> state
     step: Callable[[Any, Tensor, Tensor], tuple[Tensor, Any]]  # (state, force, owner) -> (displacement, state)
     row_fields: frozenset[str]
+    # (state, owner, systems restarted, of these those to be careful with) -> state; None where none needs it
+    restart: Callable[[Any, Tensor, Tensor, Tensor], Any] | None = None
 
 
 OPTIMIZERS = {
     "fire": Optimizer(fire_init, fire_step, frozenset({"velocity"})),
-    "lbfgs": Optimizer(lbfgs_init, lbfgs_step, frozenset({"steps", "changes", "force", "displacement"})),
+    "lbfgs": Optimizer(guarded_init, guarded_step, ROW_FIELDS, restart),
 }
 
 

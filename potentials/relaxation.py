@@ -29,6 +29,7 @@ from potentials.explosions import answer_explosions, geometry_explosions, larges
 from potentials.gate import DEFAULT_LIMITS, GateLimits, geometry_fault
 from potentials.optimizers import OPTIMIZERS, Optimizer, join_systems, keep_systems
 from potentials.potential import Potential, PotentialChoice, PotentialOutput, load_potential
+from potentials.relaxation_guard import Guard, Sane
 
 _MODEL_ERRORS = (SorbusError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 
@@ -47,23 +48,22 @@ class Relaxed:
     volume_change: float | None  # relative, (V - V0) / V0; None without a cell
     failure: str | None = None  # why it was given up; None when it was not
     first_steps: int = 0  # moves made with the potential of a first stage; `steps` are those with the potential itself
+    optimizer: str | None = None  # that made the last moves; `fire` where `lbfgs` was asked for and lost its way
+    restarts: int = 0  # times `lbfgs` was put back to the lowest geometry it had met (`potentials.relaxation_guard`)
 
 
 @dataclass
 class _Run:
-    """One system on its way; `positions` and `cell` are the last sane ones, those `energy` belongs to."""
+    """One system on its way."""
 
     index: int
     graph: AtomGraph  # as it entered
-    positions: Tensor  # [N, 3] Å
-    cell: Tensor  # [3, 3] Å
     volume: float  # Å^3 at the start; 0 unless periodic in three directions
     constraint: Constraint = field(default_factory=Constraint)
     steps: int = 0
-    energy: float | None = None
     initial_energy: float | None = None
-    fmax: float | None = None
-    smax: float | None = None
+    last: Sane | None = None  # the last sane geometry
+    guard: Guard | None = None  # of one that follows L-BFGS
 
 
 class _Criteria(NamedTuple):
@@ -160,7 +160,7 @@ def relax(
     with tqdm(total=len(systems), desc="relax", unit="structure", disable=not progress) as bar:
         bar.update(len(results))
         for run, failure in _drive(waiting, model, criteria, OPTIMIZERS[optimizer], room):
-            results[run.index] = _finish(run, systems[run.index], criteria, failure)
+            results[run.index] = _finish(run, systems[run.index], failure, optimizer)
             bar.update(1)
     return [results[index] for index in range(len(systems))]
 
@@ -174,21 +174,24 @@ def _drive(
     batch: Any = None
     while active or waiting:
         joined = _refill(active, waiting, max_atoms)
+        for run in joined if optimizer.restart else ():
+            run.guard = Guard(run.graph.num_nodes)
         if joined:
             rows = sum(run.graph.num_nodes + 3 for run in joined)
             state = join_systems(optimizer, state, optimizer.init(rows, len(joined)))
             batch = _grow(batch, joined)
         layout = lay_out(batch, variable_cell=criteria.variable_cell)
         volumes, steps = [run.volume for run in active], [run.steps for run in active]
-        done: dict[int, str | None] = dict(geometry_explosions(batch, volumes, steps, criteria.limits))
+        faults = geometry_explosions(batch, volumes, steps, criteria.limits)
         output = PotentialOutput()
-        if not done:
+        if not faults:
             output, faults = _evaluate(model, batch, stress=criteria.variable_cell)
-            if not faults:
-                output["forces"], output["stress"] = constrain(
-                    batch, [run.constraint for run in active], output["forces"], output["stress"], criteria.pressure
-                )
-            done = dict(faults) if faults else _judge(active, batch, output, criteria)
+        if not faults:
+            output["forces"], output["stress"] = constrain(
+                batch, [run.constraint for run in active], output["forces"], output["stress"], criteria.pressure
+            )
+            faults = _judge(active, batch, output, criteria)
+        done = _done(active, faults, "forces" in output, criteria.max_steps)
         if done:
             yield from ((active[k], failure) for k, failure in done.items())
             stay = torch.tensor([k not in done for k in range(len(active))])
@@ -196,15 +199,23 @@ def _drive(
             state = keep_systems(optimizer, state, stay[layout.owner], stay)
             atoms = stay[batch.batch]
             batch = _shrink(batch, stay)
-            if not active or "forces" not in output:
+            if not active:
                 continue
-            output = PotentialOutput(forces=output["forces"][atoms], stress=output["stress"][stay])
+            if "forces" in output:
+                output = PotentialOutput(forces=output["forces"][atoms], stress=output["stress"][stay])
             layout = lay_out(batch, variable_cell=criteria.variable_cell)
-        forces = generalised_forces(batch, layout, output["forces"], output["stress"])
-        displacement, state = optimizer.step(state, forces, layout.owner)
-        batch.positions, batch.cell = displace(batch, layout, displacement)
-        for run in active:
-            run.steps += 1
+        back = torch.tensor([run.guard is not None and run.guard.retreating for run in active])
+        if optimizer.restart is not None and bool(back.any()):
+            careful = torch.tensor([run.guard is not None and run.guard.careful for run in active])
+            state = optimizer.restart(state, layout.owner, back, careful & back)
+        if "forces" in output:
+            forces = generalised_forces(batch, layout, output["forces"], output["stress"])
+            forces[back[layout.owner]] = 0.0  # they are put back below; what they feel may be absurd
+            displacement, state = optimizer.step(state, forces, layout.owner)
+            batch.positions, batch.cell = displace(batch, layout, displacement)
+            for run in active:
+                run.steps += 1
+        _put_back(active, batch)
 
 
 def _admit(
@@ -227,7 +238,7 @@ def _admit(
     except InputError as error:
         return str(error)
     volume = abs(float(torch.linalg.det(graph.cell))) if bool(graph.pbc.all()) else 0.0
-    return _Run(index, graph, graph.positions, graph.cell, volume, constraint)
+    return _Run(index, graph, volume, constraint)
 
 
 def _refill(active: list[_Run], waiting: deque[_Run], max_atoms: int) -> list[_Run]:
@@ -282,40 +293,70 @@ def _evaluate(model: Potential, batch: Batch, *, stress: bool) -> tuple[Potentia
     )
 
 
-def _judge(active: list[_Run], batch: Batch, output: PotentialOutput, criteria: _Criteria) -> dict[int, str | None]:
-    """Record what the model said of every system; returns those that are done, with the reason if they failed."""
+def _judge(active: list[_Run], batch: Batch, output: PotentialOutput, criteria: _Criteria) -> dict[int, str]:
+    """Record what the model said of every system; returns those for which it was absurd, with the reason."""
     energy, forces, stress = output["energy"], output["forces"], output["stress"]
     steps, initial = [run.steps for run in active], [run.initial_energy for run in active]
-    done: dict[int, str | None] = dict(answer_explosions(batch, energy, forces, stress, initial, steps))
+    faults = answer_explosions(batch, energy, forces, stress, initial, steps)
     fmax, smax = largest_forces(batch, forces).tolist(), stress.abs().flatten(1).amax(1).tolist()
+    volumes = torch.linalg.det(batch.cell).abs().tolist()
     for k, run in enumerate(active):
-        if k in done:
+        if k in faults:
             continue
-        run.positions, run.cell = batch.positions[batch.ptr[k] : batch.ptr[k + 1]], batch.cell[k]
-        run.energy, run.fmax = float(energy[k]), fmax[k]
-        run.smax = smax[k] if criteria.variable_cell and run.volume else None
-        run.initial_energy = run.energy if run.initial_energy is None else run.initial_energy
-        if _converged(run, criteria) or run.steps >= criteria.max_steps:
+        geometry = batch.positions[batch.ptr[k] : batch.ptr[k + 1]], batch.cell[k]
+        level = float(energy[k])
+        enthalpy = level + criteria.pressure * (volumes[k] if run.volume else 0.0)
+        pull = smax[k] if criteria.variable_cell and run.volume else None
+        excess = max(fmax[k] / criteria.fmax, 0.0 if pull is None else pull / criteria.smax)
+        run.last = Sane(*geometry, level, enthalpy, fmax[k], pull, excess)
+        run.initial_energy = level if run.initial_energy is None else run.initial_energy
+        if run.guard is not None:
+            run.guard.see(run.last, spent=run.steps >= criteria.max_steps)
+    return faults
+
+
+def _done(active: list[_Run], faults: dict[int, str], judged: bool, max_steps: int) -> dict[int, str | None]:
+    """Systems that leave, with the reason if they failed; one that can go on from an earlier geometry stays."""
+    done: dict[int, str | None] = {}
+    for k, run in enumerate(active):
+        spent = run.steps >= max_steps
+        if run.guard is not None and (run.guard.retreating or (k in faults and not spent and run.guard.retreat())):
+            continue
+        if k in faults:
+            done[k] = faults[k]
+        elif judged and (spent or (run.last is not None and run.last.excess <= 1)):
             done[k] = None
     return done
 
 
-def _converged(run: _Run, criteria: _Criteria) -> bool:
-    return run.fmax is not None and run.fmax <= criteria.fmax and (run.smax is None or run.smax <= criteria.smax)
+def _put_back(active: list[_Run], batch: Batch) -> None:
+    """Give systems that lost their way the lowest geometry they had."""
+    for k, run in enumerate(active):
+        if run.guard is not None and run.guard.retreating and run.guard.lowest is not None:
+            batch.positions[batch.ptr[k] : batch.ptr[k + 1]] = run.guard.lowest.positions
+            batch.cell[k] = run.guard.lowest.cell
+            run.guard.retreating = False
 
 
-def _finish(run: _Run, system: Any, criteria: _Criteria, failure: str | None) -> Relaxed:
-    volume = abs(float(torch.linalg.det(run.cell)))
+def _finish(run: _Run, system: Any, failure: str | None, optimizer: str) -> Relaxed:
+    last, guard = run.last, run.guard
+    converged = last is not None and failure is None and last.excess <= 1
+    if last is not None and guard is not None and not converged:
+        last = guard.lower_than(last.enthalpy) or last
+    positions, cell = (run.graph.positions, run.graph.cell) if last is None else (last.positions, last.cell)
+    volume = abs(float(torch.linalg.det(cell)))
     return Relaxed(
-        structure=with_geometry(system, run.positions.numpy(), run.cell.numpy()),
-        energy=run.energy,
+        structure=with_geometry(system, positions.numpy(), cell.numpy()),
+        energy=None if last is None else last.energy,
         initial_energy=run.initial_energy,
         steps=run.steps,
-        converged=failure is None and _converged(run, criteria),
-        fmax=run.fmax,
-        smax=run.smax,
+        converged=converged,
+        fmax=None if last is None else last.fmax,
+        smax=None if last is None else last.smax,
         volume_change=volume / run.volume - 1 if run.volume else None,
         failure=failure,
+        optimizer="fire" if guard is not None and guard.careful else optimizer,
+        restarts=0 if guard is None else guard.resets + guard.careful,
     )
 
 
