@@ -31,7 +31,8 @@ class ExternalPotential:
         weights: model file, where the model takes one.
         device: passed to the model.
         options: keyword arguments of the calculator.
-        elements: atomic numbers it accepts; all by default (the model itself then refuses).
+        elements: atomic numbers it accepts; by default those the model says it knows (MACE and SevenNet do), else all
+            (the model itself then refuses).
         cutoff: Å, when known.
         name: for provenance; `model` with the weights' file name by default.
 
@@ -48,7 +49,7 @@ class ExternalPotential:
         weights: str | Path | None = None,
         device: str = "cpu",
         options: Mapping[str, Any] | None = None,
-        elements: Iterable[int] = range(1, 119),
+        elements: Iterable[int] | None = None,
         cutoff: float | None = None,
         name: str | None = None,
     ) -> None:
@@ -58,6 +59,8 @@ class ExternalPotential:
         interpreter = Path(python).expanduser()
         if not interpreter.is_file():
             raise InputError(f"no interpreter at {interpreter}: give the environment's bin/python")
+        if weights is None and model in external_worker.NEED_WEIGHTS:
+            raise InputError(f"external model {model} comes without weights: add weights, the path of a model file")
         if weights is not None and Path(weights).suffix and not Path(weights).is_file():
             raise InputError(f"no weights at {weights}: check the potential's weights")
         settings = {
@@ -67,8 +70,8 @@ class ExternalPotential:
             "options": dict(options or {}),
         }
         self.name = name or "-".join([model, *([Path(weights).stem] if weights else [])])
-        self.elements = frozenset(elements)
         self.cutoff = cutoff
+        self._python = interpreter
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         try:
             self._child = subprocess.Popen(
@@ -84,6 +87,7 @@ class ExternalPotential:
         if greeting.get("greeting") != external_worker.GREETING:
             self.close()
             raise InputError(f"{interpreter} did not answer as a Sorbus worker: is it a Python interpreter?")
+        self.elements = frozenset(elements or greeting["elements"] or range(1, 119))
 
     def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:
         """Energy, forces and, where a system is periodic in three directions, stress; see `Potential`."""
@@ -123,7 +127,9 @@ class ExternalPotential:
             raise SorbusError(f"the process of {self.name} died at {doing} ({what}): {self._last_words()}")
         header, arrays = message
         if "error" in header:
-            raise InputError(f"{self.name} failed at {doing}: {' '.join(header['error'].split())}")
+            missing = "ModuleNotFoundError" in header["error"] or "ImportError" in header["error"]
+            cure = f"; install it there: {self._python} -m pip install ..." if missing else ""
+            raise InputError(f"{self.name} failed at {doing}: {' '.join(header['error'].split())}{cure}")
         return header, arrays
 
     def _last_words(self) -> str:

@@ -97,6 +97,7 @@ def _chgnet(weights, device, options):
     return CHGNetCalculator(use_device=device, **options)
 
 
+NEED_WEIGHTS = ("fairchem", "mace", "nequip")
 MODELS = {
     "chgnet": _chgnet,
     "fairchem": _fairchem,
@@ -117,6 +118,13 @@ def make_calculator(settings):
     module, _, attribute = name.partition(":")
     factory = getattr(importlib.import_module(module), attribute)
     return factory(**options)
+
+
+def known_elements(calculator):
+    """Atomic numbers the calculator says it knows, where its kind is one that says so; else None."""
+    table = getattr(calculator, "z_table", None)  # MACE
+    known = getattr(table, "zs", None) or getattr(calculator, "type_map", None)  # SevenNet: number -> index
+    return None if not known else sorted(int(number) for number in known)
 
 
 def evaluate(calculator, arrays, stress):
@@ -165,7 +173,8 @@ def main():
         traceback.print_exc()
         write_message(answers, {"error": f"{type(error).__name__}: {error}"})
         return 1
-    write_message(answers, {"greeting": GREETING, "calculator": type(calculator).__name__})
+    greeting = {"greeting": GREETING, "calculator": type(calculator).__name__, "elements": known_elements(calculator)}
+    write_message(answers, greeting)
     while (message := read_message(questions)) is not None:
         header, arrays = message
         try:

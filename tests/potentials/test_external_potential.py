@@ -112,3 +112,27 @@ def test_the_child_ends_with_the_object() -> None:
             return
         time.sleep(0.05)
     pytest.fail("the child outlived its potential")
+
+
+def test_elements_are_those_the_model_says_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "knowing.py").write_text(
+        "from types import SimpleNamespace\n"
+        "from ase.calculators.emt import EMT\n"
+        "class Knowing(EMT):\n"
+        "    z_table = SimpleNamespace(zs=[13, 29])\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    potential = ExternalPotential(python=sys.executable, model="knowing:Knowing")
+    assert potential.elements == {13, 29}
+    known, unknown = relax([bulk("Cu"), bulk("Ag")], potential)
+    assert known.converged
+    assert "does not know Ag" in str(unknown.failure)
+    assert ExternalPotential(**EMT).elements == set(range(1, 119))
+    assert ExternalPotential(**EMT, elements=[29]).elements == {29}
+
+
+def test_missing_weights_and_packages_say_what_to_do() -> None:
+    with pytest.raises(InputError, match="mace comes without weights: add weights"):
+        ExternalPotential(python=sys.executable, model="mace")
+    with pytest.raises(InputError, match=r"No module named 'nowhere'; install it there: .* -m pip install"):
+        ExternalPotential(python=sys.executable, model="nowhere:Calculator")
