@@ -12,6 +12,8 @@ from potentials.atom_graph import AtomGraph, collate
 from potentials.files import write_atomic
 from potentials.potential import Potential
 
+_FEW = 100  # points of a panel
+
 
 def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """One row an epoch; rewritten whole, so that a resumed run leaves no doubled rows."""
@@ -44,6 +46,7 @@ def draw_learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> Pat
         _plain_numbers(axis.xaxis)
         _plain_numbers(axis.yaxis)
         axis.grid(alpha=0.3, which="both")
+    figure.suptitle("held-out frames", fontsize=10, color="0.4")
     return _save(figure, path)
 
 
@@ -74,12 +77,14 @@ def draw_parity(path: Path, potential: Potential, frames: Sequence[AtomGraph], b
     for axis, (key, values) in zip(axes, panels.items(), strict=True):
         true, predicted = (np.concatenate(column) for column in zip(*values, strict=True))
         shift = true.mean() if key == "energy" else 0.0
-        axis.plot(true - shift, predicted - shift, ".", markersize=3, alpha=0.5, color="#1f6f8b")
+        size = 7 if len(true) < _FEW else 3  # a handful of frames must be seen too
+        axis.plot(true - shift, predicted - shift, ".", markersize=size, alpha=0.5, color="#1f6f8b")
         limits = [float(min(true.min(), predicted.min()) - shift), float(max(true.max(), predicted.max()) - shift)]
         axis.plot(limits, limits, color="0.3", linewidth=0.8)
         axis.set_xlabel(f"reference {units[key]}")
         axis.set_ylabel(f"predicted {units[key]}")
         axis.set_title(f"RMSE {1000 * float(np.sqrt(np.mean((true - predicted) ** 2))):.3g} m{units[key].split()[-1]}")
+    figure.suptitle(f"{len(frames)} held-out frames", fontsize=10, color="0.4")
     return _save(figure, path)
 
 

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -280,6 +280,7 @@ def _finish(
     model.load_state_dict({name: value.cpu() for name, value in weights.items()})
     potential = NetworkPotential(model, config.name)
     errors = evaluate(potential, module.validation_frames)
+    forgotten = evaluate(potential, remembered) if remembered else {}
     training = {
         "data": config.data.train.name,
         "data_sha256": identity["training data"],
@@ -298,7 +299,7 @@ def _finish(
         "cpu_seconds": round(module.progress["cpu_seconds"], 1),
         "validation_errors": {key: round(value, 4) for key, value in errors.items()},
         "start": config.start and {"name": config.start.checkpoint.name, "weights_sha256": identity["start"]},
-        "forgetting": {key: round(v, 4) for key, v in evaluate(potential, remembered).items()} if remembered else None,
+        "forgetting": {key: round(value, 4) for key, value in forgotten.items()} if remembered else None,
         "errors_by_element": errors_by_element(potential, module.validation_frames),
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
     }
@@ -307,11 +308,16 @@ def _finish(
     draw_learning_curve(config.out / CURVE, module.progress["history"])
     draw_parity(config.out / PARITY, potential, module.validation_frames)
     draw_element_errors(config.out / ELEMENTS, training["errors_by_element"])
-    summary = f"energy {errors['energy_rmse']:.3g} meV/atom"
-    if "forces_rmse" in errors:
-        summary += f", forces {errors['forces_rmse']:.3g} meV/Å"
-    _say(progress, f"validation RMSE: {summary}; wrote {config.out}")
+    _say(progress, f"validation RMSE: {_in_words(errors)}; wrote {config.out}")
+    if forgotten:
+        _say(progress, f"away from the model of before on {len(remembered)} of its structures: {_in_words(forgotten)}")
     return config.out
+
+
+def _in_words(errors: Mapping[str, float]) -> str:
+    units = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
+    told = {key: errors[f"{key}_rmse"] for key in units if f"{key}_rmse" in errors}
+    return ", ".join(f"{key} {value:.3g} {units[key]}" for key, value in told.items())
 
 
 class _Reporter(lightning.Callback):
