@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import logging
 import lzma
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,9 +87,14 @@ def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
             in some frames only, an impossible geometry, or units that do not fit.
     """
     path = Path(path)
-    frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in _read(path)]
+    found = _read(path)
+    frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in found]
     if not frames:
         raise InputError(f"{path} holds no frames: give a file with at least one")
+    if labels.stress_key is None and all(_has(atoms, "stress") for _, atoms in found):
+        logging.getLogger(__name__).warning(
+            "%s: every frame has a stress, and none is read: data.labels.stress_key=stress, to relax cells later", path
+        )
     if labels.check_units:
         check_units(frames, str(path))
     return frames
@@ -224,7 +230,8 @@ def _raw(atoms: "Atoms", key: str, field: str, where: str) -> np.ndarray:
         present = sorted({name for source in _sources(atoms) for name in source} - {"numbers", "positions"})
         raise InputError(
             f"{where}: no {field} under the key {key!r} (it has {', '.join(present) or 'no labels'}): "
-            f"set data.labels.{field}_key, or remove frames without {field}"
+            f"set data.labels.{field}_key{' (null: energies only)' if field == 'forces' else ''}, "
+            f"or remove frames without {field}"
         )
     try:
         value = np.asarray(source[key], dtype=float)

@@ -42,6 +42,8 @@ class StructureProgress:
         if self._bar is not None:
             self._bar.set_postfix_str("", refresh=False)
             self._bar.close()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._say(f"stopped: {self._done} of {self._total} are finished and kept, the same command goes on")
 
     def stages(self, stages: Mapping[str, str]) -> None:
         """What is being done to which structure, by name; call it often, it speaks where something changed."""

@@ -243,6 +243,14 @@ def test_a_wrong_key_lists_what_there_is(tmp_path: Path) -> None:
         read_frames(save(tmp_path / "cu.xyz", copper()), LabelConfig(energy_key="dft"))
 
 
+def test_stresses_left_unread_are_told(tmp_path: Path, caplog) -> None:
+    path = save(tmp_path / "cu.xyz", copper())
+    read_frames(path, LabelConfig(stress_key="stress"))
+    assert not caplog.records
+    read_frames(path, LabelConfig())
+    assert "data.labels.stress_key=stress" in caplog.text
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
     path = save(tmp_path / "cu.xyz", copper())
     with pytest.raises(InputError, match="no training data at"):

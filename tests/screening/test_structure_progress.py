@@ -42,6 +42,14 @@ def test_a_terminal_gets_a_bar_with_what_is_under_way() -> None:
     assert "MFI" not in stream.getvalue().rpartition("\r")[2]
 
 
+def test_ctrl_c_says_what_is_kept() -> None:
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), StructureProgress("adsorb", 3, 1, show=True, stream=stream) as progress:
+        progress.stages({"MFI": "charges"})
+        raise KeyboardInterrupt
+    assert "stopped: 1 of 3 are finished and kept, the same command goes on" in stream.getvalue()
+
+
 @pytest.mark.parametrize(("show", "done"), [(False, 0), (True, 2)])
 def test_silence_when_not_asked_or_when_nothing_is_left(show: bool, done: int) -> None:
     stream = io.StringIO()
