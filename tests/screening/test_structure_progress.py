@@ -44,9 +44,9 @@ def test_a_terminal_gets_a_bar_with_what_is_under_way() -> None:
 
 def test_ctrl_c_says_what_is_kept() -> None:
     stream = io.StringIO()
-    with pytest.raises(KeyboardInterrupt), StructureProgress("adsorb", 3, 1, show=True, stream=stream) as progress:
-        progress.stages({"MFI": "charges"})
-        raise KeyboardInterrupt
+    progress = StructureProgress("adsorb", 3, 1, show=True, stream=stream)
+    progress.stages({"MFI": "charges"})
+    progress.__exit__(KeyboardInterrupt, None, None)
     assert "stopped: 1 of 3 are finished and kept, the same command goes on" in stream.getvalue()
 
 
