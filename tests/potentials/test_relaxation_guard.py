@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
+from pymatgen.core import Lattice, Structure
 
 from potentials import relaxation
 from potentials.guarded_lbfgs import GuardedState, guarded_init, guarded_step, restart
@@ -30,8 +32,8 @@ class Molecules:
     """
 
     name, elements, cutoff = "molecules", frozenset({18}), 12.0
-    depth, width, length = 5.0, 2.2, 1.4  # eV, 1/Å, Å
-    epsilon, sigma = 0.01, 3.0  # eV, Å
+    depth, width, length = 10.0, 3.0, 1.4  # eV, 1/Å, Å: 180 eV/Å^2, between oxygen and nitrogen
+    epsilon, sigma = 0.003, 3.0  # eV, Å
 
     def __call__(self, batch, *, stress: bool = True) -> PotentialOutput:
         positions = batch.positions.detach().double().requires_grad_()
@@ -47,6 +49,87 @@ class Molecules:
         stretch = torch.exp(-self.width * (distance[bonded] - self.length))
         ratio = (self.sigma / distance[~bonded]) ** 6
         return (self.depth * (1 - stretch) ** 2).sum() + 4 * self.epsilon * (ratio**2 - ratio).sum()
+
+
+def molecules(seed: int) -> Atoms:
+    """Five molecules on random places, bonds too short or too long by up to an Ångström."""
+    rng = np.random.default_rng(seed)
+    centres: list[np.ndarray] = []
+    while len(centres) < 5:
+        place = rng.normal(0, 4, 3)
+        if all(np.linalg.norm(place - other) > 3.2 for other in centres):
+            centres.append(place)
+    positions = []
+    for centre in centres:
+        direction = rng.normal(size=3)
+        half = direction / np.linalg.norm(direction) * rng.uniform(1.1, 2.6) / 2
+        positions += [centre - half, centre + half]
+    return Atoms("Ar10", positions)
+
+
+def thin_argon(a: float, seed: int) -> Atoms:
+    """A crystal so far stretched that its bonds have negative curvature."""
+    atoms = bulk("Ar", "fcc", a, cubic=True)
+    atoms.rattle(0.3, seed=seed)
+    return atoms
+
+
+def test_what_lbfgs_loses_is_finished_by_fire(bare: str) -> None:
+    settings = {"fmax": 0.01, "smax": 1e-4, "max_steps": 200}
+    start = thin_argon(7.3, 9)
+    (lost,) = relax(start, LJ, optimizer=bare, **settings)
+    (found,) = relax(start, LJ, optimizer="lbfgs", **settings)
+    (expected,) = relax(start, LJ, optimizer="fire", **settings)
+    assert not lost.converged
+    assert found.converged
+    assert found.optimizer == "fire"
+    assert found.restarts >= 2  # a fresh history first
+    assert found.energy == pytest.approx(expected.energy, abs=2e-3)
+
+
+def test_stiff_molecules_are_not_thrown_about(bare: str) -> None:
+    starts = [molecules(seed) for seed in range(12)]
+    settings = {"fmax": 0.005, "max_steps": 200}
+    without = relax(starts, Molecules(), optimizer=bare, **settings)
+    guarded = relax(starts, Molecules(), optimizer="lbfgs", **settings)
+    assert sum(one.converged for one in guarded) > sum(one.converged for one in without)
+    assert sum(one.steps for one in guarded) < sum(one.steps for one in without)
+    assert sum(one.optimizer == "lbfgs" for one in guarded) > 6  # how stiff they are is what a restart remembers
+    assert all(one.energy <= one.initial_energy for one in guarded)
+
+
+def test_turning_back_does_not_depend_on_the_batch() -> None:
+    starts = [thin_argon(7.3, 9), bulk("Ar", "fcc", 5.2), thin_argon(6.6, 2), thin_argon(5.3, 1)]
+    settings = {"fmax": 0.01, "smax": 1e-4, "max_steps": 200, "optimizer": "lbfgs"}
+    together = relax(starts, LJ, **settings)
+    few = relax(starts[::-1], LJ, max_atoms_per_batch=8, **settings)[::-1]
+    alone = [relax(start, LJ, **settings)[0] for start in starts]
+    assert [one.optimizer for one in together] == ["fire", "lbfgs", "fire", "lbfgs"]
+    for first, *others in zip(together, few, alone, strict=True):
+        for other in others:
+            assert (other.steps, other.restarts, other.optimizer) == (first.steps, first.restarts, first.optimizer)
+            assert other.energy == pytest.approx(first.energy, abs=1e-8)
+            np.testing.assert_allclose(other.structure.cell.array, first.structure.cell.array, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_soft_elements_with_chgnet(bare: str) -> None:
+    """Fluorine, phosphorus and arsenic, which L-BFGS without a guard throws far uphill or apart."""
+    published = [
+        Structure.from_spacegroup("Cmce", Lattice.orthorhombic(5.5, 3.3, 7.3), ["F"], [[0, 0.13, 0.079]]),
+        Structure.from_spacegroup("Cmce", Lattice.orthorhombic(3.3136, 10.478, 4.3763), ["P"], [[0, 0.10168, 0.08056]]),
+        Structure.from_spacegroup("R-3m", Lattice.hexagonal(3.7598, 10.5475), ["As"], [[0, 0, 0.2271]]),
+    ]
+    starts = [structure.get_primitive_structure() for structure in published]
+    chgnet = load_potential("chgnet-fast")
+    without = relax(starts, chgnet, optimizer=bare, max_steps=200)
+    guarded = relax(starts, chgnet, optimizer="lbfgs", max_steps=200)
+    by_fire = relax(starts, chgnet, optimizer="fire", max_steps=200)
+    assert any(one.failure for one in without)  # fluorine comes apart
+    assert all(one.converged for one in guarded)
+    assert all(one.restarts > 0 for one in guarded)
+    for one, other in zip(guarded, by_fire, strict=True):
+        assert one.energy <= other.energy + 0.01 * len(one.structure)
 
 
 def seen(energy: float, excess: float = 10.0) -> Sane:
