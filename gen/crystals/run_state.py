@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gen.crystals.networks import AnyCrystalNetwork
 from potentials.errors import InputError
 from potentials.files import write_atomic
+from potentials.state_file import read_state, write_state
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
@@ -53,9 +52,8 @@ def save_state(folder: Path, state: RunState, fingerprint: str) -> None:
     for name, parameter in state.network.named_parameters():
         for key, value in state.optimizer.state[parameter].items():
             tensors[f"adam.{key}.{name}"] = torch.as_tensor(value)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    metadata = {"step": str(state.step), "seconds": str(state.seconds), "fingerprint": fingerprint}
-    write_atomic(folder / STATE, save(tensors, metadata=metadata))
+    progress = {"step": state.step, "seconds": state.seconds}
+    write_state(folder / STATE, tensors, progress, _identity(fingerprint))
 
 
 def restore_state(folder: Path, state: RunState, fingerprint: str) -> None:
@@ -67,14 +65,7 @@ def restore_state(folder: Path, state: RunState, fingerprint: str) -> None:
     path = folder / STATE
     if not path.is_file():
         return
-    try:
-        with safetensors.safe_open(path, framework="pt") as archive:
-            metadata = archive.metadata() or {}
-        tensors = load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is damaged ({error}): start over") from None
-    if metadata.get("fingerprint") != fingerprint:
-        raise InputError(f"{path} belongs to another configuration or data set: choose another `out`, or start over")
+    progress, tensors = read_state(path, _identity(fingerprint))
     weights = {name.removeprefix("weights."): v for name, v in tensors.items() if name.startswith("weights.")}
     state.network.load_state_dict(weights)
     for name in state.ema:
@@ -86,7 +77,7 @@ def restore_state(folder: Path, state: RunState, fingerprint: str) -> None:
     }
     options = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": moments, "param_groups": options})
-    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+    state.step, state.seconds = int(progress["step"]), float(progress["seconds"])
     _forget_metrics_after(folder / METRICS, state.step)
 
 
@@ -108,6 +99,10 @@ def append_metrics(folder: Path, values: dict[str, Any], step: int) -> None:
             stream.write(json.dumps({"update": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}: free some space and run again to resume") from None
+
+
+def _identity(fingerprint: str) -> dict[str, str]:
+    return {"configuration or data set": fingerprint}
 
 
 def _forget_metrics_after(path: Path, step: int) -> None:

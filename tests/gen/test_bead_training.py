@@ -251,7 +251,7 @@ def test_training_learns(tmp_path):
 def test_another_data_set_is_not_resumed(tmp_path):
     train_sorbents(tiny(tmp_path, epochs=1), dataset=dataset())
     other = group_rows(rows(), load_fingerprints().names, LABELS, 40)
-    with pytest.raises(InputError, match="another configuration or data set"):
+    with pytest.raises(InputError, match="another training"):
         train_sorbents(tiny(tmp_path, epochs=1), dataset=other)
 
 

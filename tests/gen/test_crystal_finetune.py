@@ -194,7 +194,7 @@ def test_wrong_requests(base, table, tmp_path):
     with pytest.raises(InputError, match="no table"):
         finetune_crystals(configured(base, table, tmp_path / "run").model_copy(update={"data": ""}))
     finetune_crystals(configured(base, table, tmp_path / "run"))
-    with pytest.raises(InputError, match="another configuration or data set"):
+    with pytest.raises(InputError, match="another training"):
         finetune_crystals(configured(base, table, tmp_path / "run", drop=0.5))
 
 

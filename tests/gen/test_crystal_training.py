@@ -149,7 +149,7 @@ def test_loss_falls(tmp_path):
 
 def test_another_configuration_is_refused(tmp_path):
     train_crystals(tiny(tmp_path, epochs=1), dataset=dataset())
-    with pytest.raises(InputError, match="another configuration"):
+    with pytest.raises(InputError, match=r"of another training \(configuration or data set differ\)"):
         train_crystals(tiny(tmp_path, epochs=1, lr=0.5), dataset=dataset())
     train_crystals(tiny(tmp_path, epochs=1, lr=0.5), dataset=dataset(), resume=False)
     assert read_model(tmp_path).provenance["updates"] == 5
@@ -165,7 +165,7 @@ def test_damaged_state_is_named(tmp_path):
     train_crystals(tiny(tmp_path, epochs=1), dataset=dataset())
     path = tmp_path / "state.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"state\.safetensors is damaged"):
+    with pytest.raises(InputError, match=r"state\.safetensors is no readable training state"):
         train_crystals(tiny(tmp_path, epochs=1), dataset=dataset())
 
 
