@@ -59,6 +59,7 @@ class ChargeGraph:
     prior: Tensor  # [N, prior_features]
     system: Tensor  # [N] int64, the system of each atom
     n_systems: int = 1
+    features: Tensor | None = None  # [N, 258] of CHGNet (`charge_features.py`), for charges by kinship
 
 
 class ChargeNetwork(nn.Module):
@@ -129,14 +130,20 @@ class ChargeEnsemble(nn.Module):
 
     Args:
         members: networks that are told the same of every atom (`prior_features`).
+        kernel: charges by kinship (`charge_kernel.ChargeKernel`), which err elsewhere; None: networks alone.
+        kernel_weight: share of the kernel in the mean; the networks share the rest evenly.
     """
 
-    def __init__(self, members: Sequence[ChargeNetwork]) -> None:
+    def __init__(
+        self, members: Sequence[ChargeNetwork], kernel: nn.Module | None = None, kernel_weight: float = 0.0
+    ) -> None:
         super().__init__()
         told = {member.config.prior_features for member in members}
         if len(told) != 1:
             raise ValueError(f"the members of an ensemble take {sorted(told)} prior features: one number for all")
         self.members = nn.ModuleList(members)
+        self.kernel = kernel
+        self.kernel_weight = kernel_weight if kernel is not None else 0.0
 
     @property
     def cutoff(self) -> float:
@@ -145,16 +152,24 @@ class ChargeEnsemble(nn.Module):
 
     @property
     def shapes(self) -> list[ChargeNetworkConfig]:
-        """The shape of every member, in order."""
+        """The shape of every network, in order."""
         return [member.config for member in self.members if isinstance(member, ChargeNetwork)]
+
+    @property
+    def shares(self) -> list[float]:
+        """What each row of `member_charges` counts in the mean; they sum to one."""
+        networks = [(1.0 - self.kernel_weight) / len(self.members)] * len(self.members)
+        return networks if self.kernel is None else [*networks, self.kernel_weight]
 
     def forward(self, graph: ChargeGraph) -> Tensor:
         """Charges [N], e."""
-        return self.member_charges(graph).mean(dim=0)
+        charges = self.member_charges(graph)
+        return (charges.new_tensor(self.shares)[:, None] * charges).sum(dim=0)
 
     def member_charges(self, graph: ChargeGraph) -> Tensor:
-        """What each member says [members, N], e."""
-        return torch.stack([member(graph) for member in self.members])
+        """What each network says, and the kernel last if there is one [members, N], e."""
+        rows = [member(graph) for member in self.members]
+        return torch.stack(rows if self.kernel is None else [*rows, self.kernel(graph)])
 
 
 def edges_within(graph: ChargeGraph, cutoff: float) -> ChargeGraph:
@@ -191,6 +206,7 @@ def join_graphs(graphs: Sequence[ChargeGraph]) -> ChargeGraph:
         prior=joined("prior"),
         system=torch.repeat_interleave(torch.arange(len(graphs)), sizes),
         n_systems=len(graphs),
+        features=None if any(graph.features is None for graph in graphs) else joined("features"),
     )
 
 

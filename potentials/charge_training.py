@@ -23,7 +23,6 @@ from torch import Tensor
 
 from potentials.charge_network import (
     N_ELEMENTS,
-    ChargeEnsemble,
     ChargeGraph,
     ChargeNetwork,
     ChargeNetworkConfig,
@@ -181,10 +180,8 @@ def train_charge_network(
     return _with_weights(model, network, best), progress
 
 
-def charge_errors(
-    model: ChargeNetwork | ChargeEnsemble, systems: Sequence[LabelledGraph], atoms: int = 2000
-) -> ChargeErrors:
-    """Errors of a network, or of the mean of several, over labelled systems; `atoms` bounds a batch."""
+def charge_errors(model: torch.nn.Module, systems: Sequence[LabelledGraph], atoms: int = 2000) -> ChargeErrors:
+    """Errors of a network, or of whatever else gives a graph charges, over labelled systems; `atoms` bounds a batch."""
     absolute, squared, count = [], [], []
     log_henry, pose_squares = [], []
     model.eval()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,9 +71,10 @@ class PreparedFramework:
     vectors: np.ndarray  # [E, 3] Å, float32
     target: np.ndarray  # [R] e, mean over equivalent atoms
 
-    def graph(self, estimate: EnvironmentEstimate) -> ChargeGraph:
-        """Network input with the table's estimate (of all n atoms) as base and prior."""
-        return _graph(self.numbers, self.multiplicity, self.centre, self.neighbour, self.vectors, estimate, self.first)
+    def graph(self, estimate: EnvironmentEstimate, features: torch.Tensor | None = None) -> ChargeGraph:
+        """Network input with the table's estimate (of all n atoms) as base and prior; `features` [R, 258] of CHGNet."""
+        graph = _graph(self.numbers, self.multiplicity, self.centre, self.neighbour, self.vectors, estimate, self.first)
+        return replace(graph, features=features)
 
 
 def read_charged_cif(name: str, text: str) -> ChargedFramework:

@@ -1,10 +1,15 @@
-"""`sorbus train charges`: a charge network trained on an archive of frameworks with known charges."""
+"""`sorbus train charges`: a charge model fitted to an archive of frameworks with known charges.
+
+A network is trained, or networks trained before are taken; with `kernel` the charges of kindred atoms are fitted beside
+them.
+"""
 
 import csv
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -13,6 +18,8 @@ import pydantic
 import torch
 from pymatgen.core import Element
 
+from potentials.charge_features import CHGNET_VERSION
+from potentials.charge_kernel import ChargeKernel, ChargeKernelConfig, fit_charge_kernel
 from potentials.charge_network import ChargeEnsemble, ChargeNetwork, ChargeNetworkConfig
 from potentials.charge_training import (
     ChargeTrainConfig,
@@ -37,6 +44,7 @@ from screening.adsorption.charge_dataset import (
     prepare_archive,
     split_of,
 )
+from screening.adsorption.charge_feature_archive import features_of
 from screening.adsorption.environment_charges import EnvironmentEstimate, fit_table
 from screening.adsorption.guest_poses import PoseConfig
 from screening.adsorption.learned_charges import DESCRIPTION, ChargeModel, load_model, save_model
@@ -71,8 +79,9 @@ class ChargeFitConfig(Config):
     seed: Annotated[int, pydantic.Field(ge=0)] = 0
     data: ChargeDataConfig = ChargeDataConfig()
     network: ChargeNetworkConfig = ChargeNetworkConfig(prior_features=PRIOR_FEATURES, layers=2)
-    train: ChargeTrainConfig = ChargeTrainConfig()
-    # folders of models trained on the same data; the model written is the mean of theirs and the new network
+    train: ChargeTrainConfig | None = ChargeTrainConfig()  # null: no new network, those of `members` alone
+    kernel: ChargeKernelConfig | None = None  # charges by kinship beside the networks; null: none
+    # folders of models trained on the same data; the networks of the model written are theirs and the new one
     members: tuple[Path, ...] = ()
     shrinkage: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None  # of corrections; null: by validation
     start: Path | None = None  # folder of a model whose newest network is trained on, instead of random weights
@@ -94,12 +103,15 @@ def train_charges(
             f"network.prior_features is {config.network.prior_features}: "
             f"the table of bonding environments gives {PRIOR_FEATURES}"
         )
-    if config.data.refit and (config.train.keep != "last" or config.shrinkage is None):
+    train = config.train
+    if train is None and not (config.members and config.kernel):
+        raise InputError("train is null, so no network is trained: give members that are, and kernel ({} will do)")
+    if train and config.data.refit and (train.keep != "last" or config.shrinkage is None):
         raise InputError(
             "data.refit trains on the validation frameworks, so nothing can be chosen on them: "
             "set train.keep to last and shrinkage to a number such as 0.95"
         )
-    if config.data.poses is None and (config.train.henry_weight or config.train.pose_weight):
+    if train and config.data.poses is None and (train.henry_weight or train.pose_weight):
         raise InputError("train.henry_weight and train.pose_weight need poses of a guest: set data.poses, {} will do")
     archive = located(config.data.frameworks)
     sha256 = sha256_file(archive)
@@ -114,8 +126,12 @@ def train_charges(
     if config.data.poses is not None:
         known = poses_of(tabulated, archive, sha256, config.data.poses, config.data.cache)
         poses = {f.name: own for f, own in zip(tabulated, known, strict=True)}
-    labelled = labelled_graphs(training, cross_fitted_estimates(training), poses)
-    held_out = labelled_graphs(validation, estimates_from(table, validation), poses)
+    features: dict[str, torch.Tensor] = {}
+    if config.kernel is not None:
+        worked_out = features_of(tabulated, archive, sha256, config.data.cache)
+        features = {f.name: own for f, own in zip(tabulated, worked_out, strict=True)}
+    labelled = labelled_graphs(training, cross_fitted_estimates(training), poses, features)
+    held_out = labelled_graphs(validation, estimates_from(table, validation), poses, features)
     base = _mean_absolute([(g.graph.base - g.target, g.graph.multiplicity) for g in held_out])
     print(
         f"{len(training)} training and {len(validation)} validation frameworks; validation MAE of the environments "
@@ -125,31 +141,19 @@ def train_charges(
     for folder in config.members:  # others may still be in training; they are read once this one is done
         if (folder / DESCRIPTION).is_file():
             _member(folder, fitted_to, config, sha256)
-    start = _start(config.start, config.network, sha256) if config.start else None
     cacheless = config.data.model_copy(update={"cache": Path()})
     neutral = config.model_copy(update={"out": Path(), "data": cacheless, "start": None})
-    fingerprint = sha256_json(neutral.model_dump(mode="json", exclude={"members"}))[:16]  # of one training
-    identity = {"configuration": fingerprint, "training data": sha256}
-    if start is not None:
-        identity["start"] = start.description["weights_sha256"]
-    model, progress = train_charge_network(
-        config.train,
-        config.network,
-        labelled,
-        held_out,
-        config.out,
-        identity=identity,
-        seed=config.seed,
-        resume=resume,
-        log=log,
-        start=cast(ChargeNetwork, start.network.members[0]) if start is not None else None,
-    )
+    fingerprint = sha256_json(neutral.model_dump(mode="json", exclude={"members", "kernel"}))[:16]  # of one training
+    own = _trained(config, train, labelled, held_out, sha256, fingerprint, resume, log) if train else None
     joined = [_member(folder, fitted_to, config, sha256) for folder in config.members]
-    shrinkage = best_shrinkage(model, held_out) if config.shrinkage is None else config.shrinkage
-    shrink_corrections(model, shrinkage)
-    alone = charge_errors(model, held_out)
-    networks = [model, *(cast(ChargeNetwork, one) for old in joined for one in old.network.members)]
-    errors = charge_errors(ChargeEnsemble(networks), held_out)
+    networks = [cast(ChargeNetwork, one) for old in joined for one in old.network.members]
+    if own is not None:
+        networks = [own.network, *networks]
+    kernel = None
+    if config.kernel is not None:
+        kernel = fit_charge_kernel(labelled, [f.formula for f in training], config.kernel, config.seed)
+    kernel_weight = config.kernel.weight if config.kernel is not None else 0.0
+    errors = charge_errors(ChargeEnsemble(networks, kernel, kernel_weight), held_out)
     shipped = fit_table((f.keys, f.charges) for f in tabulated)
     facts: dict[str, Any] = {
         "data": config.data.frameworks.name,
@@ -161,28 +165,85 @@ def train_charges(
         "elements": sorted({int(z) for f in training for z in f.numbers}),
         "frameworks_by_element": frameworks_by_element(tabulated),
         "config_hash": fingerprint,
-        "train": config.train.model_dump(mode="json"),
+        "train": train.model_dump(mode="json") if train else None,
+        "kernel": _kernel_facts(config.kernel, kernel, held_out),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": config.seed,
-        "epochs": progress["epoch"],
-        "best_epoch": progress["best_epoch"],
-        "steps": progress["step"],
-        "shrinkage": round(shrinkage, 2),
-        "wall_seconds": round(progress["seconds"]),
+        **(own.facts if own is not None else {}),
         "validation": {
             "mean_absolute_error_e": round(errors.mean_absolute, 5),
-            "newest_network_alone_e": round(alone.mean_absolute, 5),
+            "newest_network_alone_e": own.alone if own is not None else None,
             "environments_alone_e": round(base, 5),
             "seen_in_training": bool(config.data.refit),
             "mean_log_henry": errors.log_henry,
             "pose_rms_kt": errors.pose_rms,
             "within_factor_1.5": errors.within,
         },
-        "started_from": start.description["training"] if start is not None else None,
         "joined": [old.description["training"] for old in joined],
         "versions": {"torch": torch.__version__},
     }
-    return save_model(config.out, networks, shipped, facts)
+    return save_model(config.out, networks, shipped, facts, kernel, kernel_weight)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A new network, its corrections shrunk."""
+
+    network: ChargeNetwork
+    alone: float  # e, mean absolute error on the validation part
+    facts: dict[str, Any]
+
+
+def _trained(
+    config: ChargeFitConfig,
+    train: ChargeTrainConfig,
+    labelled: Sequence[LabelledGraph],
+    held_out: Sequence[LabelledGraph],
+    sha256: str,
+    fingerprint: str,
+    resume: bool,
+    log: Callable[[dict[str, float], int], None] | None,
+) -> _Trained:
+    start = _start(config.start, config.network, sha256) if config.start else None
+    identity = {"configuration": fingerprint, "training data": sha256}
+    if start is not None:
+        identity["start"] = start.description["weights_sha256"]
+    model, progress = train_charge_network(
+        train,
+        config.network,
+        labelled,
+        held_out,
+        config.out,
+        identity=identity,
+        seed=config.seed,
+        resume=resume,
+        log=log,
+        start=cast(ChargeNetwork, start.network.members[0]) if start is not None else None,
+    )
+    shrinkage = best_shrinkage(model, held_out) if config.shrinkage is None else config.shrinkage
+    shrink_corrections(model, shrinkage)
+    facts = {
+        "epochs": progress["epoch"],
+        "best_epoch": progress["best_epoch"],
+        "steps": progress["step"],
+        "shrinkage": round(shrinkage, 2),
+        "wall_seconds": round(progress["seconds"]),
+        "started_from": start.description["training"] if start is not None else None,
+    }
+    return _Trained(model, round(charge_errors(model, held_out).mean_absolute, 5), facts)
+
+
+def _kernel_facts(
+    config: ChargeKernelConfig | None, kernel: ChargeKernel | None, held_out: Sequence[LabelledGraph]
+) -> dict[str, Any] | None:
+    if config is None or kernel is None:
+        return None
+    alone = charge_errors(kernel, held_out)
+    return config.model_dump(mode="json") | {
+        "features": f"CHGNet {CHGNET_VERSION}",
+        "validation_alone_e": round(alone.mean_absolute, 5),
+        "validation_alone_within_factor_1.5": alone.within,
+    }
 
 
 def parts_fitted_to(refit: bool | Literal["everything"]) -> tuple[str, ...]:
@@ -268,11 +329,16 @@ def labelled_graphs(
     frameworks: Sequence[PreparedFramework],
     estimates: Sequence[EnvironmentEstimate],
     poses: Mapping[str, GuestPoses | None] | None = None,
+    features: Mapping[str, torch.Tensor] | None = None,
 ) -> list[LabelledGraph]:
-    """Network inputs with the charges to learn, and the poses of a guest by name of the framework."""
-    known = poses or {}
+    """Network inputs with the charges to learn, and by name of the framework poses of a guest and CHGNet features."""
+    known, told = poses or {}, features or {}
     return [
-        LabelledGraph(framework.graph(estimate), torch.from_numpy(framework.target).float(), known.get(framework.name))
+        LabelledGraph(
+            framework.graph(estimate, told.get(framework.name)),
+            torch.from_numpy(framework.target).float(),
+            known.get(framework.name),
+        )
         for framework, estimate in zip(frameworks, estimates, strict=True)
     ]
 

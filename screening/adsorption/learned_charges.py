@@ -1,13 +1,13 @@
-"""Partial charges from the trained networks: bonding environments corrected for what they cannot see.
+"""Partial charges from the trained model: bonding environments corrected for what they cannot see.
 
-A model is the mean of one or several networks trained apart. `model.safetensors` holds their weights,
-`environments.safetensors` the table of mean charges by bonding environment that they correct, `model.json` shape and
-origin; nothing executable.
+A model is the mean of one or several networks trained apart and, with a share of its own, of the charges that kindred
+atoms have (`potentials.charge_kernel`). `model.safetensors` holds the weights of both, `environments.safetensors` the
+table of mean charges by bonding environment that they correct, `model.json` shape and origin; nothing executable.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,10 @@ import torch
 from pymatgen.core import Element, Structure
 from safetensors import SafetensorError
 
+from potentials.atom_graph import graph_from_structure
+from potentials.charge_descriptors import FAMILIES
+from potentials.charge_features import chgnet_features
+from potentials.charge_kernel import ChargeKernel
 from potentials.charge_network import ChargeEnsemble, ChargeNetwork, ChargeNetworkConfig
 from potentials.config import parse_config
 from potentials.errors import InputError
@@ -33,9 +37,11 @@ from screening.adsorption.environment_charges import (
 )
 from screening.bonds import bond_graph
 
-# 1 held one network, its tensors without the member's place before their names; 2 several of one shape; 3 of any shapes
-FORMAT_VERSION = 3
+# 1 held one network, its tensors without the member's place before their names; 2 several of one shape; 3 of any
+# shapes; 4 charges by kinship beside them
+FORMAT_VERSION = 4
 MOST_MEMBERS = 16
+MOST_CENTRES, MOST_DIMENSIONS = 100_000, 1_000
 RARE = 20  # frameworks; of those whose rarest element occurs in fewer, nearly half were off by a factor 1.5 in K_H
 WEIGHTS, TABLE, DESCRIPTION = "model.safetensors", "environments.safetensors", "model.json"
 
@@ -90,12 +96,12 @@ def learned_charges(
 def charges_of(structure: Structure, elements: Sequence[str], model: ChargeModel) -> tuple[np.ndarray, float]:
     """`learned_charges` without the check of elements: one never seen is treated like its kin."""
     members, unseen = _evaluated(structure, elements, model)
-    charges = members.mean(axis=0)
+    charges = np.array(model.network.shares) @ members
     return charges - charges.mean(), unseen
 
 
 def member_charges(structure: Structure, elements: Sequence[str], model: ChargeModel) -> np.ndarray:
-    """What each network of the model says [members, n_atoms], e, each row summing to zero."""
+    """What each network of the model and, last, its kernel say [members, n_atoms], e, each row summing to zero."""
     members, _ = _evaluated(structure, elements, model)
     return np.asarray(members - members.mean(axis=1, keepdims=True))
 
@@ -104,6 +110,8 @@ def _evaluated(structure: Structure, elements: Sequence[str], model: ChargeModel
     estimate = estimate_from_keys(environment_keys(elements, bond_graph(structure).pairs), model.table)
     with torch.no_grad():
         graph = full_graph(structure, model.network.cutoff, estimate)
+        if model.network.kernel is not None:
+            graph = replace(graph, features=chgnet_features(graph_from_structure(structure)))
         return model.network.member_charges(graph).double().numpy(), estimate.unseen
 
 
@@ -124,10 +132,15 @@ def rare_elements(elements: Sequence[str], model: ChargeModel | None = None) -> 
 
 
 def save_model(
-    folder: Path, networks: Sequence[ChargeNetwork], table: ChargeTable, training: Mapping[str, Any]
+    folder: Path,
+    networks: Sequence[ChargeNetwork],
+    table: ChargeTable,
+    training: Mapping[str, Any],
+    kernel: ChargeKernel | None = None,
+    kernel_weight: float = 0.0,
 ) -> Path:
-    """Write a model, the mean of `networks`; the description last, so that a folder with one is complete."""
-    ensemble = ChargeEnsemble(networks)
+    """Write a model, the mean of `networks` and `kernel`; the description last: a folder with one is complete."""
+    ensemble = ChargeEnsemble(networks, kernel, kernel_weight)
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in ensemble.state_dict().items()}
     weights = write_atomic(folder / WEIGHTS, safetensors.torch.save(tensors))
     save_table(table, folder / TABLE, {key: str(training.get(key)) for key in ("data", "data_sha256")})
@@ -140,6 +153,7 @@ def save_model(
         "elements": [Element.from_Z(z).symbol for z in training["elements"]],
         "members": len(networks),
         "networks": [shape.model_dump(mode="json") for shape in ensemble.shapes],
+        "kernel": {"weight": kernel_weight, "shapes": kernel.shapes} if kernel is not None else None,
         "training": {key: value for key, value in training.items() if key != "elements"},
     }
     write_atomic(folder / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
@@ -176,7 +190,8 @@ def load_model(folder: Path) -> ChargeModel:
     shapes = [parse_config(ChargeNetworkConfig, shape, str(path)) for shape in written]
     if any(shape.prior_features != PRIOR_FEATURES for shape in shapes):
         raise InputError(f"{path} holds a network of another number of prior features than {PRIOR_FEATURES}")
-    network = ChargeEnsemble([ChargeNetwork(shape) for shape in shapes])
+    networks = [ChargeNetwork(shape) for shape in shapes]
+    network = ChargeEnsemble(networks, *_empty_kernel(description.get("kernel"), path))
     try:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
         (network.members[0] if version == 1 else network).load_state_dict(tensors)
@@ -184,6 +199,21 @@ def load_model(folder: Path) -> ChargeModel:
         raise InputError(f"{folder / WEIGHTS} does not hold the network that {path} describes") from None
     network.eval().requires_grad_(False)
     return ChargeModel(network, load_table(folder / TABLE), frozenset(description["elements"]), description)
+
+
+def _empty_kernel(written: Any, path: Path) -> tuple[ChargeKernel | None, float]:
+    """The kernel that a description speaks of, to be filled, and its share."""
+    if written is None:
+        return None, 0.0
+    try:
+        weight = float(written["weight"])
+        shapes = [(int(centres), int(dimensions)) for centres, dimensions in written["shapes"]]
+    except (KeyError, TypeError, ValueError):
+        weight, shapes = 0.0, []
+    sound = all(0 <= centres <= MOST_CENTRES and 1 <= dimensions <= MOST_DIMENSIONS for centres, dimensions in shapes)
+    if not 0 < weight <= 1 or len(shapes) != len(FAMILIES) or not sound:
+        raise InputError(f"{path} does not give the shapes of its charges by kinship: copy the model again")
+    return ChargeKernel(shapes, PRIOR_FEATURES), weight
 
 
 @cache
