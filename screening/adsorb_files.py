@@ -43,6 +43,7 @@ from screening.table import Table, aligned, write_table
 from screening.workers import LocalWorkers
 
 _STAGE = "adsorb"
+_WARNED_OF = 10  # structures whose warnings are shown beforehand
 _READ = GateLimits(max_atoms=20 * MAX_HOST_ATOMS)  # too large a cell is refused in this verb's own words
 
 
@@ -168,16 +169,22 @@ def _other_models(candidate: Candidate, settings: AdsorbSettings, seed: int) -> 
 
 
 def _announce(rows: Sequence[Mapping[str, Any]], waiting: int, folder: Path) -> None:
-    """What will not be measured and why, before the rest takes its time."""
+    """What will not be measured and why, and what looks wrong, before the rest takes its time."""
     for row in rows:
         if row.get("error"):
             print(f"refused: {row['name']}: {row['error']}", flush=True)
-    if waiting:
-        print(
-            f"{waiting} to measure, each in seconds (mixtures=none isotherm_points=0) to many minutes (crowded pores); "
-            f"{folder / 'adsorption.csv'} grows as they finish, and the same command goes on where it stopped",
-            flush=True,
-        )
+    doubtful = [row for row in rows if row.get("warnings")]
+    if not waiting:
+        return
+    for row in doubtful[:_WARNED_OF]:
+        print(f"warning: {row['name']}: {row['warnings']}", flush=True)
+    if len(doubtful) > _WARNED_OF:
+        print(f"warnings of {len(doubtful) - _WARNED_OF} more: in {folder / 'adsorption.csv'}", flush=True)
+    print(
+        f"{waiting} to measure, each in seconds (mixtures=none isotherm_points=0) to many minutes (crowded pores); "
+        f"{folder / 'adsorption.csv'} grows as they finish, and the same command goes on where it stopped",
+        flush=True,
+    )
 
 
 def _candidate(result: ReadResult, index: int, row: dict[str, Any], settings: AdsorbSettings) -> Candidate | None:

@@ -8,6 +8,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from screening import stage_report
+from screening.adsorb_files import _announce
 from screening.adsorption.state_names import point_name, state_name
 from screening.executor import Task
 from screening.geometry_json import encode_structure
@@ -91,3 +92,16 @@ def test_a_worker_hands_on_what_its_task_tells(tmp_path: Path, monkeypatch) -> N
         while not workers.stages() and time.monotonic() < end:
             assert workers.wait(0.5) == []
         assert workers.stages() == {"id0": "counting atoms"}
+
+
+def test_what_looks_wrong_is_told_before_anything_is_measured(tmp_path: Path, capsys) -> None:
+    rows = [{"name": "bad", "error": "no cell"}, *({"name": f"odd{k}", "warnings": "solvent"} for k in range(12))]
+    _announce(rows, 12, tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "refused: bad: no cell"
+    assert said[1] == "warning: odd0: solvent"
+    assert len([line for line in said if line.startswith("warning: ")]) == 10
+    assert said[11].startswith("warnings of 2 more: in")
+    assert said[12].startswith("12 to measure")
+    _announce(rows, 0, tmp_path)
+    assert capsys.readouterr().out.splitlines() == ["refused: bad: no cell"]
