@@ -102,9 +102,11 @@ def train(folder: Path, charges: bool, epochs: int) -> Path:
             "validation_fraction": 0.1,
             "labels": {"check_units": False},  # random frames have no neighbours in time to be judged by
         },
-        "network": {"cutoff": 4.0, "channels": 16, "carried": [16, 16], "lmax": 1, "radial_hidden": 32},
+        "network": {"cutoff": 4.0, "channels": 16, "carried": [16, 16], "lmax": 1, "radial_hidden": 32}
+        | {"body_order": 4},
         "reference_energies": {"Na": 0.0, "Cl": 0.0},
-        "train": {"epochs": epochs, "batch_size": 8, "lr": 0.01, "ema": 0.98, "warmup_steps": 50, "device": "cpu"},
+        "train": {"epochs": epochs, "batch_size": 8, "optimizer": "adamw", "lr": 0.01, "ema": 0.98, "warmup_steps": 50}
+        | {"device": "cpu"},
     }
     if charges:
         values["long_range"] = {"smearing": 1.0}

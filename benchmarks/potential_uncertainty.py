@@ -62,7 +62,8 @@ def train_member(seed: int, epochs: int, folder: Path) -> Path:
         "out": str(folder / f"member{seed}"),
         "seed": seed,
         "data": {"train": str(training), "validation": str(held_out)},
-        "train": {"epochs": epochs, "batch_size": 5, "lr": 0.01, "ema": 0.995, "device": "cpu"},
+        "network": {"body_order": 4, "radial_hidden": 64},  # those of the rows recorded
+        "train": {"epochs": epochs, "batch_size": 5, "optimizer": "adamw", "lr": 0.01, "ema": 0.995, "device": "cpu"},
     }
     return train_potential(parse_config(PotentialTrainingConfig, values, "potential_uncertainty"), progress=False)
 
