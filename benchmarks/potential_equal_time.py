@@ -12,7 +12,7 @@ Make the environments with `python -m venv envs/nequip` and `pip install torch n
 of the table is `--minutes 180`. Every network gets the same loop (`equal_time_worker.py`); what follows on the command
 line of `train` goes to it, `--optimizer soap --batch 3` say, or `--label NAME` for an answer of another name, which
 `record --sorbus NAME` (`--nequip`, `--mace`) then takes. Test sets are read once, after training. Which rows there are
-is in `equal_time_rows.py`; `record --rows shapes` records B5i and B5j instead, the peers in the shapes of B5.
+is in `equal_time_rows.py`; `record --rows B5i B5j` records those, the peers in the shapes of B5.
 """
 
 import argparse
@@ -178,7 +178,7 @@ def record_rows(folder: Path, name: str, labels: Mapping[str, str], rows: Sequen
         every, errors = errors_on(folder, row.test, labels, found)
         force = row.quantity == "forces_rmse"
         what = test.what + (f", one of {every}" if every > 1 else "")
-        note = "all: " + "; ".join(f"{key} {in_words(errors[key], found[key]['validation'])}" for key in errors)
+        note = "all of them: " + "; ".join(f"{key} {in_words(errors[key], found[key]['validation'])}" for key in errors)
         if test.along:
             with np.load(folder / f"{row.test}.npz") as stored:
                 truth = stored["energies"]
@@ -227,18 +227,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="default runs/benchmarks/equal_time, of AcAc its acac")
     for kind in ("sorbus", "nequip", "mace"):
         parser.add_argument(f"--{kind}", default=kind, help="label of the answer to record")
-    parser.add_argument("--rows", choices=["time", "shapes"], default="time", help="shapes: B5i and B5j")
+    parser.add_argument("--rows", nargs="*", help="ids to record, B5i and B5j too; default all of the set")
     arguments, rest = parser.parse_known_args()
     torch.set_num_threads(1)
     folder = arguments.folder or (FOLDER if arguments.set == "3bpa" else FOLDER / arguments.set)
     if arguments.task == "prepare":
         prepare(folder, arguments.set)
     elif arguments.task == "record":
-        labels = {kind: getattr(arguments, kind) for kind in ("sorbus", "nequip", "mace")}
-        if arguments.rows == "shapes":
-            record_rows(folder, "3bpa", labels, SHAPES, SHAPES_SAY)
-        else:
-            record_rows(folder, arguments.set, labels, ROWS[arguments.set])
+        chosen = [row for row in [*ROWS[arguments.set], *SHAPES] if row.id in (arguments.rows or [])]
+        chosen = chosen or ROWS[arguments.set]
+        kinds = ["sorbus", *dict.fromkeys(row.peer for row in chosen)]
+        labels = {kind: getattr(arguments, kind) for kind in kinds}
+        more = SHAPES_SAY if set(chosen) <= set(SHAPES) else ""
+        record_rows(folder, arguments.set, labels, chosen, more)
     elif arguments.kind is None:
         parser.error("train needs one of sorbus, plain, nequip, mace")
     else:
