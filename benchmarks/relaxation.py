@@ -220,7 +220,9 @@ def report(options: argparse.Namespace) -> None:
             f"peer: {what}, {how}, on {which} of them, {sum(told['converged'])} converged{steps}; ours on these "
             f"{len(part)}: {part_rate:.1f} a minute (its time shared out by atoms times force calls), "
             f"{told_of([row for row, _ in part])}; the ratio is of these; final energies there: ours minus peer's "
-            f"{np.median(differences):.2f} meV/atom in the median, {np.mean(differences):.1f} on average"
+            f"{np.median(differences):.2f} meV/atom in the median, {sum(d < -5 for d in differences)} lower and "
+            f"{sum(d > 5 for d in differences)} higher by more than 5 (other minima), "
+            f"{np.mean(differences):.0f} on average"
         )
         print(f"{name}: {protocol}\n  {rate:.1f}, on the part {part_rate:.1f}, peer {peer_rate:.1f} a minute")
         if not options.dry:

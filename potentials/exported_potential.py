@@ -114,7 +114,9 @@ def stress_from_virial(virial: Tensor, batch: Batch) -> Tensor:
     return -0.5 * (virial + virial.transpose(1, 2)) * inverse[:, None, None]
 
 
-def load_exported(folder: str | Path, *, compiled: bool | None = None, skin: float = 0.0) -> TensorPotential:
+def load_exported(
+    folder: str | Path | None = None, *, compiled: bool | None = None, skin: float = 0.0
+) -> TensorPotential:
     """A potential from a folder that `export_potential` wrote.
 
     Loading runs what the files hold: `compiled.pt2` is machine code, and torch reads `program.pt2` with pickle and
@@ -127,8 +129,12 @@ def load_exported(folder: str | Path, *, compiled: bool | None = None, skin: flo
         skin: Å, see `TensorPotential`.
 
     Raises:
-        InputError: missing, altered or foreign files, or another device than this machine has.
+        InputError: no folder named, missing, altered or foreign files, or another device than this machine has.
     """
+    if folder is None:
+        raise InputError(
+            "potential 'exported' needs folder: write {name: exported, folder: F}, F from `sorbus export potential`"
+        )
     folder = Path(folder)
     described = read_description(folder)
     files = described["files"]

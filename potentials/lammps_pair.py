@@ -30,7 +30,7 @@ def build_pair_style(target: str | Path, lammps: str | Path, *, compiler: str | 
         compiler: C++20 compiler; default `CXX`, or g++.
 
     Returns:
-        The file.
+        The file, as the absolute path `plugin load` wants: a bare name is looked for among system libraries only.
 
     Raises:
         InputError: no headers there, no compiler, or one that fails, with what it said.
@@ -69,7 +69,7 @@ def build_pair_style(target: str | Path, lammps: str | Path, *, compiler: str | 
             os.replace(f"{target}.new", target)  # a running LAMMPS keeps the file it has loaded
         except OSError as error:
             raise InputError(f"cannot write {target}: {error.strerror}: choose a folder that can be written") from None
-    return target
+    return target.resolve()
 
 
 def lammps_headers(lammps: Path) -> Path:

@@ -140,6 +140,8 @@ def test_elements_it_never_saw_are_refused_by_name(exported) -> None:
 def test_damaged_and_foreign_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no .*export.json"):
         load_exported(tmp_path / "nothing")
+    with pytest.raises(InputError, match="'exported' needs folder"):
+        load_potential("exported")
     with pytest.raises(InputError, match=r"compiled.pt2: export again with compilation"):
         load_exported(folder, compiled=True)
     copy = tmp_path / "copy"

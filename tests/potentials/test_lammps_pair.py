@@ -54,7 +54,10 @@ def exported(network: NetworkPotential, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_pair_style(tmp_path_factory.mktemp("plugin") / "sorbusplugin.so", environment())
+    folder = tmp_path_factory.mktemp("plugin")
+    built = build_pair_style(os.path.relpath(folder / "sorbusplugin.so"), environment())
+    assert built == (folder / "sorbusplugin.so").resolve()  # LAMMPS does not look in the working folder
+    return built
 
 
 def salt(repeat: int = 1) -> Atoms:
