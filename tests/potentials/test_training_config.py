@@ -1,11 +1,14 @@
 """What a training is given when little is said: the network, the rate, the batch, the kernels."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from gen.crystals.config import NetworkConfig as CrystalNetworkConfig
 from gen.crystals.equivariant_network import EquivariantCrystalNetwork
 from potentials.charge_network import ChargeNetworkConfig
-from potentials.config import parse_config
+from potentials.config import load_config, parse_config
 from potentials.errors import InputError
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel
@@ -67,3 +70,11 @@ def test_kernels_that_are_not_installed_are_named(monkeypatch) -> None:
     model = EnergyModel(NetworkConfig(channels=4, carried=(4,), lmax=1), {1: 0.0})
     with pytest.raises(InputError, match="pip install cuequivariance-torch"):
         fit_to_device(config(kernels="cuequivariance"), model)
+
+
+def test_the_commented_file_shows_every_default() -> None:
+    path = Path(__file__).parents[2] / "configs/train/potential.yaml"
+    assert load_config(PotentialTrainingConfig, path, ["data.train=frames.xyz"]) == config()
+    shown = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert shown["train"].keys() == TrainConfig.model_fields.keys()
+    assert shown["network"].keys() == NetworkConfig.model_fields.keys()
