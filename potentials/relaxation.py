@@ -106,7 +106,7 @@ def relax(
         symmetry: keep the space group of each structure (`potentials.constraints`).
         fixed_elements: symbols whose atoms keep their (fractional) positions, besides those held by `FixAtoms` of an
             `Atoms` or `selective_dynamics` of a `Structure`.
-        optimizer: `fire` or `lbfgs`.
+        optimizer: `fire`, or `lbfgs`, which turns back where it loses its way (`potentials.relaxation_guard`).
         max_atoms_per_batch: atoms that share a force call; a larger system goes alone. `memory`: as many as fit,
             measured (`potentials.batch_size`): for GPUs; on a CPU a few hundred are faster, they stay in its cache.
         limits: what the geometry gate lets through.
