@@ -1,11 +1,12 @@
-"""How sure learned charges are: elements the networks hardly met, and how far the networks differ in the pores.
+"""How sure learned charges are: elements the model hardly met, and how far its members differ in the pores.
 
-The networks of a model were trained apart, so they agree where data tied them down and drift apart where it did not.
-What that means for a guest is read off poses of the guest in the pores (`guest_poses.py`): each network's Henry
-coefficient follows from that of their mean by perturbation, without a Monte Carlo run. The spread of its logarithm
-foretells the error against DDEC charges better than the spread of the charges does. Networks trained on the same
-frameworks share errors too, so the spread is turned into a standard error by what was found on frameworks that none of
-them saw (`python benchmarks/learned_charges.py spread`).
+The networks of a model were trained apart, and charges by kinship (`potentials.charge_kernel`) come about in another
+way altogether, so all of them agree where data tied them down and drift apart where it did not. What that means for a
+guest is read off poses of the guest in the pores (`guest_poses.py`): each member's Henry coefficient follows from that
+of their mean by perturbation, without a Monte Carlo run. The spread of its logarithm foretells the error against DDEC
+charges better than the spread of the charges does. Members fitted to the same frameworks share errors too, so the
+spread is turned into a standard error by what was found on frameworks that none of them saw
+(`python benchmarks/learned_charges.py spread`).
 """
 
 import hashlib
@@ -26,9 +27,9 @@ from screening.adsorption.guest_poses import PoseConfig, PoseHost, draw_poses
 from screening.adsorption.learned_charges import ChargeModel, member_charges, rare_elements, shipped_model
 from screening.candidate import Property
 
-# standard error of ln K_H = sqrt(FLOOR^2 + (SCALE spread)^2). Between maximum likelihood on 217 validation frameworks
-# (0.03, 4.1), which a few far outliers draw up, and what covers two thirds of the errors (0.1, 1.5).
-FLOOR, SCALE = 0.05, 3.0
+# standard error of ln K_H = sqrt(FLOOR^2 + (SCALE spread)^2). A little less than the likeliest on 217 validation
+# frameworks (0.03, 2.4), which a few far outliers draw up
+FLOOR, SCALE = 0.05, 2.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class ChargeConfidence:
     """What is known of the error of a framework's learned charges."""
 
     rare: Mapping[str, int]  # elements that fewer than `RARE` training frameworks hold, and how many do
-    charge_spread: float  # e, root mean square over atoms of the networks' standard deviation
-    log_henry_spread: float | None  # standard deviation of the networks' ln K_H; None where the guest does not fit
+    charge_spread: float  # e, root mean square over atoms of the members' standard deviation
+    log_henry_spread: float | None  # standard deviation of the members' ln K_H; None where the guest does not fit
 
     @property
     def log_henry_std(self) -> float | None:
@@ -74,7 +75,7 @@ def confidence_properties(host: Host, gas: str = "CO2", temperature: float = 298
         found = charge_confidence(host.structure, host.elements, poses)
     except InputError as error:
         return (Property(name, None, "", note=str(error)),)
-    how = f"spread over the networks of the charge model, from {poses.kept} poses at {temperature:g} K by perturbation"
+    how = f"spread over the members of the charge model, from {poses.kept} poses at {temperature:g} K by perturbation"
     return (Property(name, found.log_henry_std, "", method=how, note=found.note),)
 
 

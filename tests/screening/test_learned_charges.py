@@ -14,6 +14,8 @@ from pymatgen.core import Lattice, Structure
 import screening.adsorption.learned_charges as learned
 from benchmarks import learned_charges as benchmark
 from benchmarks.adsorption_structures import mfi, mg_mof_74
+from potentials.atom_graph import graph_from_structure
+from potentials.charge_features import chgnet_features
 from potentials.charge_network import ChargeNetwork, ChargeNetworkConfig
 from potentials.config import load_config
 from potentials.errors import InputError
@@ -77,9 +79,11 @@ def test_symmetry_reduced_graph_gives_the_charges_of_all_atoms():
     assert len(prepared.first) == 9  # of 54: the asymmetric unit
     assert prepared.multiplicity.sum() == 54
     estimate = estimate_from_keys(prepared.keys, model.table)
+    features = chgnet_features(graph_from_structure(framework.structure))
+    whole_graph = replace(full_graph(framework.structure, model.network.cutoff, estimate), features=features)
     with torch.no_grad():
-        distinct = model.network(prepared.graph(estimate))
-        whole = model.network(full_graph(framework.structure, model.network.cutoff, estimate))
+        distinct = model.network(prepared.graph(estimate, features[torch.from_numpy(prepared.first)]))
+        whole = model.network(whole_graph)
     assert distinct == pytest.approx(whole[prepared.first].numpy(), abs=2e-4)
 
 
@@ -262,6 +266,46 @@ def test_train_charges_end_to_end(tmp_path, monkeypatch):
     assert learned_charges(oxide, symbols(oxide), several)[0].sum() == pytest.approx(0.0, abs=1e-9)
 
 
+def test_charges_by_kinship_are_fitted_beside_networks_trained_before(tmp_path, monkeypatch):
+    archive(tmp_path)
+    import screening.adsorption.charge_fitting as fitting
+
+    monkeypatch.setattr(fitting, "split_of", lambda formula, *_: "validation" if "Zn" in formula else "training")
+    data = {"frameworks": tmp_path / "all.tar.xz", "keep_out": [], "cache": tmp_path / "cache"}
+    shape = {"cutoff": 4.0, "channels": 4, "carried": [4], "radial_hidden": 4, "prior_features": PRIOR_FEATURES}
+    config = ChargeFitConfig(
+        out=tmp_path / "network", data=data, network=shape, train={"epochs": 1, "atoms": 4, "warmup_steps": 2}
+    )
+    networks = load_model(train_charges(config))
+    kernel = {"weight": 0.25, "centres": 20, "dimensions": 8, "sample": 10, "steps": 3}
+    both = ChargeFitConfig(
+        out=tmp_path / "both", data=data, network=shape, train=None, kernel=kernel, members=(tmp_path / "network",)
+    )
+    model = load_model(train_charges(both))
+    assert model.network.shares == pytest.approx([0.75, 0.25])
+    assert model.description["training"]["kernel"]["features"] == "CHGNet 0.3.0"
+    oxide = small_frameworks()[2]
+    members = learned.member_charges(oxide, symbols(oxide), model)
+    alone, _ = learned_charges(oxide, symbols(oxide), networks)
+    assert members[0] == pytest.approx(alone, abs=1e-6)
+    assert np.abs(members[1] - members[0]).max() > 1e-4
+    charges, _ = learned_charges(oxide, symbols(oxide), model)
+    assert charges == pytest.approx(0.75 * members[0] + 0.25 * members[1], abs=1e-9)
+    assert list((tmp_path / "cache").glob("features_*/f0.safetensors"))
+
+    with pytest.raises(InputError, match="no network is trained"):
+        train_charges(both.model_copy(update={"members": ()}))
+    description = json.loads((tmp_path / "both" / "model.json").read_text())
+    for broken in (
+        {"weight": 0.25},
+        {"weight": 2.0, "shapes": description["kernel"]["shapes"]},
+        {"weight": 0.25, "shapes": [[3, 2]]},
+    ):
+        (tmp_path / "both" / "model.json").write_text(json.dumps(description | {"kernel": broken}))
+        with pytest.raises(InputError, match="charges by kinship"):
+            load_model(tmp_path / "both")
+
+
 def test_a_model_to_be_used_may_be_fitted_to_every_part(tmp_path, monkeypatch):
     archive(tmp_path)
     import screening.adsorption.charge_fitting as fitting
@@ -351,7 +395,7 @@ def test_shipped_configuration_is_valid_and_files_are_small():
     config = load_config(ChargeFitConfig, "configs/train/charges.yaml")
     assert config.network.prior_features == PRIOR_FEATURES
     assert config.network in load_model(shipped_folder()).network.shapes
-    assert sum(path.stat().st_size for path in shipped_folder().iterdir()) < 5e6
+    assert sum(path.stat().st_size for path in shipped_folder().iterdir()) < 8e6
 
 
 def test_a_model_of_one_network_in_the_first_format_loads(tmp_path):
@@ -371,8 +415,8 @@ def test_a_model_of_one_network_in_the_first_format_loads(tmp_path):
     assert len(model.network.members) == 1
     for name, value in first.state_dict().items():
         assert torch.equal(model.network.members[0].state_dict()[name], value)
-    (folder / "model.json").write_text(json.dumps(description | {"format_version": 4}))
-    with pytest.raises(InputError, match="format version 4"):
+    (folder / "model.json").write_text(json.dumps(description | {"format_version": 5}))
+    with pytest.raises(InputError, match="format version 5"):
         load_model(folder)
 
 
