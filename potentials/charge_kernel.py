@@ -104,7 +104,7 @@ class ChargeKernel(nn.Module):
             raise ValueError(f"{len(shapes)} processes for {len(FAMILIES)} families of atoms: give one each")
         columns = sum(block_sizes(prior_features).values())
         self.families = nn.ModuleList(FamilyKernel(*shape, columns) for shape in shapes)
-        self.shapes = [tuple(shape) for shape in shapes]
+        self.shapes = [(centres, dimensions) for centres, dimensions in shapes]
 
     def forward(self, graph: ChargeGraph) -> Tensor:
         """Charges [N], e; each system's sum over `multiplicity` vanishes up to rounding.
