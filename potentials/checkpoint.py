@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 from safetensors import SafetensorError
 
 from potentials.config import parse_config
+from potentials.devices import device_at_hand
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
 from potentials.kernels import use_kernels
@@ -83,8 +84,10 @@ def load_checkpoint(
         kernels: `torch` or `cuequivariance`, see `potentials.kernels`.
 
     Raises:
-        InputError: missing, truncated, altered or foreign files, or a format this version does not know.
+        InputError: missing, truncated, altered or foreign files, or a format this version does not know; a
+            device that is not there.
     """
+    where = device_at_hand(device)
     folder = Path(path)
     if folder.name in (WEIGHTS, DESCRIPTION):
         folder = folder.parent
@@ -111,7 +114,7 @@ def load_checkpoint(
             "take both files from the same training"
         ) from None
     use_kernels(model, kernels)
-    return NetworkPotential(model.to(device), description["name"], description, skin)
+    return NetworkPotential(model.to(where), description["name"], description, skin)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 
 from potentials.atom_graph import collate, structure_from_graph
 from potentials.chgnet_potential import CHGNetPotential, check_elements, load_package_checkpoint
+from potentials.devices import device_at_hand
 from potentials.errors import InputError
 from potentials.neighbours import check_cells
 from potentials.potential import PotentialOutput
@@ -38,7 +39,7 @@ class CHGNetPackagePotential:
 
     def __init__(self, version: str = "0.3.0", *, device: str = "cpu") -> None:
         self.name = f"chgnet-{version}"
-        self.device = torch.device(device)
+        self.device = device_at_hand(device)
         self._model = _build(version, self.device)
         self._open = CHGNetPotential(version, device=device)
         self.elements = self._open.elements

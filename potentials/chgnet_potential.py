@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 
 from potentials.chgnet_forward import CHGNetWeights, arrange_weights, site_energies
 from potentials.chgnet_graph import build_graph
+from potentials.devices import device_at_hand
 from potentials.errors import InputError
 from potentials.neighbours import VerletList
 from potentials.potential import PotentialOutput
@@ -51,7 +52,7 @@ class CHGNetPotential:
         self.name = f"chgnet-fast-{version}"
         self.elements = frozenset(range(1, _MAX_NUMBER + 1)) - _UNTRAINED
         self.dtype = getattr(torch, dtype)
-        self.device = torch.device(device)
+        self.device = device_at_hand(device)
         self.weights = load_weights(version, self.dtype, self.device)
         self.cutoff: float | None = self.weights.atom_cutoff
         self._pairs = VerletList(self.weights.atom_cutoff, skin, half=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import torch
 from safetensors.torch import load, save
 from torch import nn
 
@@ -20,6 +19,7 @@ from gen.crystals.processes import make_process
 from gen.crystals.properties import PropertySpec
 from gen.crystals.structure_types import KnownTypes, read_types
 from potentials.config import parse_config
+from potentials.devices import device_at_hand
 from potentials.errors import InputError
 from potentials.files import sha256_file, write_atomic
 
@@ -142,7 +142,7 @@ def read_model(folder: str | Path, device: str = "cpu") -> CrystalModel:
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder} is not a crystal checkpoint ({reason}): train one, or copy it again") from None
-    network.eval().requires_grad_(False).to(torch.device(device))
+    network.eval().requires_grad_(False).to(device_at_hand(device))
     process = make_process(process_config, scale, mask=len(elements))
     provenance = dict(description.get("provenance", {}))
     types = read_types(folder)

@@ -22,6 +22,7 @@ from gen.sorbents.bead_network import BeadNetwork
 from gen.sorbents.fingerprint import load_fingerprints
 from gen.sorbents.surrogate import Surrogate, read_surrogate
 from potentials.config import parse_config
+from potentials.devices import device_at_hand
 from potentials.errors import InputError
 
 FORMAT_VERSION = 1
@@ -175,7 +176,7 @@ def read_bead_model(folder: str | Path, device: str = "cpu") -> BeadModel:
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder} is not a sorbent checkpoint ({reason}): train one, or copy it again") from None
-    network.eval().requires_grad_(False).to(torch.device(device))
+    network.eval().requires_grad_(False).to(device_at_hand(device))
     surrogate = read_surrogate(folder)
     provenance = dict(description.get("provenance", {}))
     return BeadModel(

@@ -50,6 +50,12 @@ def test_precision_can_be_chosen(saved: Path) -> None:
         load_checkpoint(saved, precision="float16")
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there_is_named(saved: Path, device: str) -> None:
+    with pytest.raises(InputError, match=f"device .*{device}.* is not"):
+        load_checkpoint(saved, device=device)
+
+
 def test_description_says_what_a_reader_needs(saved: Path) -> None:
     description = json.loads((saved / "model.json").read_text())
     assert description["format_version"] == 2
