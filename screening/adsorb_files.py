@@ -21,10 +21,10 @@ from potentials.errors import GeometryError, InputError, SorbusError
 from potentials.files import sha256_json, write_atomic
 from potentials.gate import GateLimits
 from potentials.structure_files import ReadResult, read_structures
-from screening.adsorption.charges import charge_model_mark
+from screening.adsorption.charges import FORCE_FIELD, GIVEN, charge_model_mark
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.force_fields import find_force_field
-from screening.adsorption.framework import MAX_HOST_ATOMS, check_framework, prepare_host
+from screening.adsorption.framework import MAX_HOST_ATOMS, Host, check_framework, prepare_host
 from screening.adsorption.host_checks import force_field_warnings, framework_warnings
 from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
 from screening.adsorption.recipe_run import MIN_POINTS, RecipeSettings, run_recipe
@@ -150,9 +150,18 @@ def measure_structure(candidate: Candidate, settings: AdsorbSettings, seed: int)
         run = run_recipe(host, settings, seed)
         others = _other_models(candidate, settings, seed) if settings.ensemble else ()
         charges = confidence_properties(host, settings.recipe.target, settings.recipe.feed.temperature)
+        charges = charges or _fallen_back(host, settings)
         return Evaluation((*pores, *recipe_properties(host, run, settings, seed), *charges, *others))
     except (InputError, GeometryError) as error:
         return Evaluation(pores, rejected=str(error))
+
+
+def _fallen_back(host: Host, settings: AdsorbSettings) -> tuple[Property, ...]:
+    """Says on the row that charges could not be the learned ones asked for."""
+    if settings.model.charges != "learned" or host.charge_method in (GIVEN, FORCE_FIELD):
+        return ()
+    note = f"charges by {host.charge_method} instead of learned ones: their error is larger and not known"
+    return (Property(f"charges_ln_henry_{settings.recipe.target.lower()}_std", None, "", note=note),)
 
 
 def _other_models(candidate: Candidate, settings: AdsorbSettings, seed: int) -> tuple[Property, ...]:
