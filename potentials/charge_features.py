@@ -23,7 +23,8 @@ from potentials.chgnet_forward import (
     arrange_weights,
 )
 from potentials.chgnet_graph import CHGNetGraph, build_graph
-from potentials.chgnet_potential import CHGNetPotential, check_elements, load_package_checkpoint
+from potentials.chgnet_potential import CHGNetPotential, load_package_checkpoint
+from potentials.errors import InputError
 from potentials.neighbours import VerletList
 
 CHGNET_VERSION = "0.3.0"
@@ -43,8 +44,12 @@ def chgnet_features(graph: AtomGraph) -> Tensor:
         GeometryError: a cell or position no neighbour list may see.
     """
     weights, moment_weight, moment_bias, elements = _loaded()
+    if unknown := sorted(set(graph.numbers.tolist()) - elements):
+        from ase.data import chemical_symbols
+
+        names = ", ".join(chemical_symbols[z] for z in unknown)
+        raise InputError(f"CHGNet, whose features learned charges build on, does not know {names}: use eqeq charges")
     batch = collate([graph])
-    check_elements(batch, elements, "CHGNet")
     bonds = build_graph(batch, VerletList(weights.atom_cutoff, 0.0, half=True), weights.bond_cutoff, torch.float32)
     with torch.no_grad():
         layers = _layer_features(weights, bonds, batch.numbers)
