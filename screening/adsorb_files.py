@@ -127,7 +127,12 @@ def adsorb_files(
     distinction = distinguish(ranking)
     for entry in ranking.entries:
         low, high = _interval(entry, distinction)
-        rows[entry.index] |= {"place": entry.place, "place low": low, "place high": high, "score": entry.score}
+        rows[entry.index] |= {
+            "place": entry.place,
+            "place low": low,
+            "place high": high,
+            "score": _rounded(entry.score),
+        }
     if settings.ensemble:
         write_table(_model_rows(rows, ranking), folder / "models.csv")
     points = write_table(_point_rows(rows, candidates, kept), folder / "isotherms.csv")
@@ -310,11 +315,16 @@ def _columns(evaluation: Evaluation) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for item in evaluation.properties:
         if parse_point(item) is None and not is_member(item.name):
-            columns[f"{item.name} [{item.unit}]" if item.unit else item.name] = item.value
+            columns[f"{item.name} [{item.unit}]" if item.unit else item.name] = _rounded(item.value)
             if item.std is not None:
-                columns[f"{item.name} std"] = item.std
+                columns[f"{item.name} std"] = _rounded(item.std)
     notes = dict.fromkeys(item.note for item in evaluation.properties if item.note and not is_member(item.name))
     return columns | ({"notes": "; ".join(notes)} if notes else {})
+
+
+def _rounded(value: float | None) -> float | None:
+    """As many digits as mean anything in a table; `structures/*.json` holds all of them."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _point_rows(
@@ -331,9 +341,9 @@ def _point_rows(
                         "name": row["name"],
                         "gas": gas,
                         "temperature [K]": temperature,
-                        "pressure [Pa]": pressure,
-                        "uptake [mol/kg]": item.value,
-                        "uptake std": item.std,
+                        "pressure [Pa]": _rounded(pressure),
+                        "uptake [mol/kg]": _rounded(item.value),
+                        "uptake std": _rounded(item.std),
                     }
                 )
     return found

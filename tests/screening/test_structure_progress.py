@@ -2,13 +2,17 @@
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from benchmarks.adsorption_structures import mfi
 from screening import stage_report
-from screening.adsorb_files import _announce
+from screening.adsorb_files import AdsorbSettings, _announce, _fallen_back
+from screening.adsorption.force_fields import HostGuestModel
+from screening.adsorption.framework import prepare_host
 from screening.adsorption.state_names import point_name, state_name
 from screening.executor import Task
 from screening.geometry_json import encode_structure
@@ -105,3 +109,13 @@ def test_what_looks_wrong_is_told_before_anything_is_measured(tmp_path: Path, ca
     assert said[12].startswith("12 to measure")
     _announce(rows, 0, tmp_path)
     assert capsys.readouterr().out.splitlines() == ["refused: bad: no cell"]
+
+
+def test_charges_that_are_not_the_learned_ones_asked_for_are_told_on_the_row() -> None:
+    settings = AdsorbSettings()
+    host = prepare_host(mfi(), HostGuestModel(force_field="trappe-zeo"))
+    assert _fallen_back(host, settings) == ()  # the force field's own
+    (told,) = _fallen_back(replace(host, charge_method="EQeq (no reference charges for Po)"), settings)
+    assert told.value is None
+    assert told.note.startswith("charges by EQeq (no reference charges for Po) instead of learned ones")
+    assert _fallen_back(replace(host, charge_method="EQeq"), AdsorbSettings(model={"charges": "eqeq"})) == ()
