@@ -81,7 +81,9 @@ def train_potential(
     moments: dict[str, dict[str, torch.Tensor]] = {}
     if resume and state.exists():
         moments = load_state(state, module, identity)
-        _say(progress, f"resuming {out} after {module.progress['step']} steps ({module.progress['epoch']} epochs)")
+        done = f"{module.progress['step']} steps ({module.progress['epoch']} epochs)"
+        finished = f"{out} was finished after {done}, --fresh starts over"
+        _say(progress, finished if module.progress["finished"] else f"resuming {out} after {done}")
     else:
         size = sum(p.numel() for p in model.parameters())
         symbols = ", ".join(chemical_symbols[z] for z in model.elements)
