@@ -9,20 +9,11 @@ scalars, so atoms that symmetry relates have the same.
 from functools import cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from potentials.atom_graph import AtomGraph, collate
-from potentials.chgnet_forward import (
-    CHGNetWeights,
-    _angle_inputs,
-    _angular_basis,
-    _atom_convolution,
-    _gate,
-    _radial_basis,
-    arrange_weights,
-)
-from potentials.chgnet_graph import CHGNetGraph, build_graph
+from potentials.chgnet_forward import CHGNetWeights, arrange_weights, layer_features, read_energies
+from potentials.chgnet_graph import build_graph
 from potentials.chgnet_potential import CHGNetPotential, load_package_checkpoint
 from potentials.errors import InputError
 from potentials.neighbours import VerletList
@@ -52,11 +43,9 @@ def chgnet_features(graph: AtomGraph) -> Tensor:
     batch = collate([graph])
     bonds = build_graph(batch, VerletList(weights.atom_cutoff, 0.0, half=True), weights.bond_cutoff, torch.float32)
     with torch.no_grad():
-        layers = _layer_features(weights, bonds, batch.numbers)
+        layers = layer_features(weights, bonds, bonds.vectors, batch.numbers)
         moment = (layers[_MOMENT_LAYER - 1] @ moment_weight.T + moment_bias).abs()
-        energy = F.layer_norm(layers[-1], (WIDTH,), *weights.readout_norm)
-        for index, (weight, bias) in enumerate(weights.readout):
-            energy = torch.addmm(bias, energy if index == 0 else F.silu(energy), weight)
+        energy = read_energies(weights, layers[-1])[:, None]
         return torch.cat([*layers, moment, energy], dim=1)
 
 
@@ -68,37 +57,3 @@ def _loaded() -> tuple[CHGNetWeights, Tensor, Tensor, frozenset[int]]:
     weights = arrange_weights(state, model["model_args"], torch.float32)
     elements = CHGNetPotential(CHGNET_VERSION).elements
     return weights, state["site_wise.weight"].detach(), state["site_wise.bias"].detach(), elements
-
-
-def _layer_features(w: CHGNetWeights, graph: CHGNetGraph, numbers: Tensor) -> list[Tensor]:
-    """Atom features [N, 64] after each convolution, as `chgnet_forward.site_energies` goes through them."""
-    n_short = max(len(graph.short), 1)
-    lengths = graph.vectors.norm(dim=1)
-    basis = _radial_basis(lengths, w.atom_frequencies, w.atom_cutoff, w.envelope_power)
-    atom_weights = basis @ w.atom_weight
-    short_vectors, short_lengths = graph.vectors[graph.short], lengths[graph.short]
-    short_weights = _radial_basis(short_lengths, w.bond_frequencies, w.bond_cutoff, w.envelope_power) @ w.bond_weight
-    bonds = basis[graph.short] @ w.bond_embedding
-    update = torch.zeros_like(bonds)
-    first = torch.cat([graph.angle_first, graph.angle_second])
-    second = torch.cat([graph.angle_second, graph.angle_first])
-    first_bond, second_bond = first % n_short, second % n_short
-    directions = short_vectors / short_lengths[:, None]
-    angle_basis = _angular_basis(torch.cat([directions, -directions]), graph, w.angle_frequencies)
-    angles = (angle_basis @ w.angle_embedding).repeat(2, 1)
-    pair_weights = short_weights[graph.angle_first % n_short] * short_weights[graph.angle_second % n_short]
-    pair_weights = pair_weights.repeat(2, 1)
-
-    atoms = F.embedding(numbers - 1, w.embedding)
-    features = []
-    for k, atom_layer in enumerate(w.atom_layers):
-        atoms = _atom_convolution(atom_layer, atoms, basis, w.bond_embedding, update, atom_weights, graph)
-        features.append(atoms)
-        if k < len(w.bond_layers) and len(first):
-            hidden = _angle_inputs(w.bond_layers[k], atoms, bonds + update, angles, graph, first, second_bond)
-            messages = _gate(w.bond_layers[k], hidden) * pair_weights
-            update = update + torch.zeros_like(bonds).index_add(0, first_bond, messages) @ w.bond_layers[k].out
-            if k < len(w.angle_layers):
-                hidden = _angle_inputs(w.angle_layers[k], atoms, bonds + update, angles, graph, first, second_bond)
-                angles = angles + _gate(w.angle_layers[k], hidden)
-    return features

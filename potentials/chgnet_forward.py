@@ -119,6 +119,19 @@ def _readout_names(state: Mapping[str, Tensor]) -> list[str]:
 
 def site_energies(weights: CHGNetWeights, graph: CHGNetGraph, vectors: Tensor, numbers: Tensor) -> Tensor:
     """Energy of each atom without its element reference, eV [N]; differentiable in `vectors` [U, 3]."""
+    return read_energies(weights, layer_features(weights, graph, vectors, numbers)[-1])
+
+
+def read_energies(weights: CHGNetWeights, atoms: Tensor) -> Tensor:
+    """Energies of atoms [N] from their features [N, 64] after the last layer, without references, eV."""
+    features = F.layer_norm(atoms, (_WIDTH,), *weights.readout_norm)
+    for index, (weight, bias) in enumerate(weights.readout):
+        features = torch.addmm(bias, features if index == 0 else F.silu(features), weight)
+    return features[:, 0]
+
+
+def layer_features(weights: CHGNetWeights, graph: CHGNetGraph, vectors: Tensor, numbers: Tensor) -> list[Tensor]:
+    """Features [N, 64] of the atoms after each atom convolution; differentiable in `vectors` [U, 3]."""
     w = weights
     n_short = max(len(graph.short), 1)
     lengths = vectors.norm(dim=1)
@@ -141,8 +154,10 @@ def site_energies(weights: CHGNetWeights, graph: CHGNetGraph, vectors: Tensor, n
     pair_weights = short_weights[graph.angle_first % n_short] * short_weights[graph.angle_second % n_short]
     pair_weights = pair_weights.repeat(2, 1)
 
+    layers = []
     for k, atom_layer in enumerate(w.atom_layers):
         atoms = _atom_convolution(atom_layer, atoms, basis, w.bond_embedding, update, atom_weights, graph)
+        layers.append(atoms)
         if k < len(w.bond_layers) and len(first):
             layer = w.bond_layers[k]
             hidden = _angle_inputs(layer, atoms, bonds + update, angles, graph, first, second_bond)
@@ -153,11 +168,7 @@ def site_energies(weights: CHGNetWeights, graph: CHGNetGraph, vectors: Tensor, n
                 layer = w.angle_layers[k]
                 hidden = _angle_inputs(layer, atoms, bonds + update, angles, graph, first, second_bond)
                 angles = angles + _gate(layer, hidden)
-
-    features = F.layer_norm(atoms, (_WIDTH,), *w.readout_norm)
-    for index, (weight, bias) in enumerate(w.readout):
-        features = torch.addmm(bias, features if index == 0 else F.silu(features), weight)
-    return features[:, 0]
+    return layers
 
 
 def _atom_convolution(
