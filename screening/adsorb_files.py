@@ -21,22 +21,22 @@ from potentials.errors import GeometryError, InputError, SorbusError
 from potentials.files import sha256_json, write_atomic
 from potentials.gate import GateLimits
 from potentials.structure_files import ReadResult, read_structures
+from screening.adsorb_tables import columns_of, model_rows, place_interval, point_rows, rounded
 from screening.adsorption.charges import FORCE_FIELD, GIVEN, charge_model_mark
 from screening.adsorption.ensemble import EnsembleSettings, evaluate_ensemble
 from screening.adsorption.force_fields import find_force_field
 from screening.adsorption.framework import MAX_HOST_ATOMS, Host, check_framework, prepare_host
 from screening.adsorption.host_checks import force_field_warnings, framework_warnings
-from screening.adsorption.recipe_figures import parse_point, recipe_properties, require_objectives
+from screening.adsorption.recipe_figures import recipe_properties, require_objectives
 from screening.adsorption.recipe_run import MIN_POINTS, RecipeSettings, run_recipe
 from screening.adsorption.seeds import derive_seed
 from screening.candidate import Candidate, Evaluation, Property, Row, Snapshot, content_id
 from screening.executor import Task
 from screening.geometry_json import encode_structure
-from screening.model_names import is_member, split_member
 from screening.pores import PoreSettings, evaluate_pores
 from screening.quantities import with_error
 from screening.rank_uncertainty import Distinction, distinguish
-from screening.ranking import Ranked, Ranking, rank
+from screening.ranking import Ranking, rank
 from screening.stage_report import tell
 from screening.structure_progress import StructureProgress
 from screening.table import Table, aligned, write_table
@@ -102,7 +102,7 @@ def adsorb_files(
     def record(identity: str, evaluation: Evaluation | None, reason: str | None = None) -> None:
         for row, candidate in zip(rows, candidates, strict=True):
             if candidate is not None and candidate.id == identity:
-                row |= _columns(evaluation) if evaluation else {}
+                row |= columns_of(evaluation) if evaluation else {}
                 if reason or (evaluation and evaluation.rejected):
                     row["error"] = reason or (evaluation.rejected if evaluation else "")
         write_table(rows, folder / "adsorption.csv")
@@ -126,16 +126,16 @@ def adsorb_files(
     ranking = _rank(candidates, kept, settings)
     distinction = distinguish(ranking)
     for entry in ranking.entries:
-        low, high = _interval(entry, distinction)
+        low, high = place_interval(entry, distinction)
         rows[entry.index] |= {
             "place": entry.place,
             "place low": low,
             "place high": high,
-            "score": _rounded(entry.score),
+            "score": rounded(entry.score),
         }
     if settings.ensemble:
-        write_table(_model_rows(rows, ranking), folder / "models.csv")
-    points = write_table(_point_rows(rows, candidates, kept), folder / "isotherms.csv")
+        write_table(model_rows(rows, ranking), folder / "models.csv")
+    points = write_table(point_rows(rows, candidates, kept), folder / "isotherms.csv")
     pictures = _draw(points, ranking, rows, settings, folder)
     return AdsorbResult(write_table(rows, folder / "adsorption.csv"), ranking, distinction, points, pictures, reused)
 
@@ -311,64 +311,6 @@ def _evaluation(answer: Mapping[str, Any]) -> Evaluation:
     return Evaluation(tuple(Property(**item) for item in answer["properties"]), rejected=answer["rejected"])
 
 
-def _columns(evaluation: Evaluation) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for item in evaluation.properties:
-        if parse_point(item) is None and not is_member(item.name):
-            columns[f"{item.name} [{item.unit}]" if item.unit else item.name] = _rounded(item.value)
-            if item.std is not None:
-                columns[f"{item.name} std"] = _rounded(item.std)
-    notes = dict.fromkeys(item.note for item in evaluation.properties if item.note and not is_member(item.name))
-    return columns | ({"notes": "; ".join(notes)} if notes else {})
-
-
-def _rounded(value: float | None) -> float | None:
-    """As many digits as mean anything in a table; `structures/*.json` holds all of them."""
-    return None if value is None else float(f"{value:.6g}")
-
-
-def _point_rows(
-    rows: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate | None], kept: Mapping[str, Evaluation | None]
-) -> list[dict[str, Any]]:
-    found = []
-    for row, candidate in zip(rows, candidates, strict=True):
-        evaluation = kept.get(candidate.id) if candidate else None
-        for item in evaluation.properties if evaluation else ():
-            if (point := parse_point(item)) is not None:
-                gas, pressure, temperature = point
-                found.append(
-                    {
-                        "name": row["name"],
-                        "gas": gas,
-                        "temperature [K]": temperature,
-                        "pressure [Pa]": _rounded(pressure),
-                        "uptake [mol/kg]": _rounded(item.value),
-                        "uptake std": _rounded(item.std),
-                    }
-                )
-    return found
-
-
-def _model_rows(rows: Sequence[Mapping[str, Any]], ranking: Ranking) -> list[dict[str, Any]]:
-    """What each model of the ensemble gives for the objectives, in the order of the ranking."""
-    found = []
-    for entry in ranking.entries:
-        for item in entry.candidate.properties.values():
-            name, member = split_member(item.name)
-            if member is not None and (name == "ensemble" or any(name == o.property for o in ranking.objectives)):
-                figure = {"property": name, "value": item.value, "std": item.std, "unit": item.unit, "note": item.note}
-                found.append({"name": rows[entry.index]["name"], "model": member, **figure})
-    return found
-
-
-def _interval(entry: Ranked, distinction: Distinction) -> tuple[int, int]:
-    """90 % interval of a place: over models and Monte Carlo errors for those compared, over errors for the rest."""
-    if entry.place in distinction.places:
-        k = distinction.places.index(entry.place)
-        return int(distinction.rank_low[k]), int(distinction.rank_high[k])
-    return entry.rank_interval
-
-
 def _objectives(settings: AdsorbSettings) -> list[dict[str, Any]]:
     recipe = settings.recipe
     if settings.mixtures == "none" and not (recipe.parasitic and settings.isotherm_points >= MIN_POINTS):
@@ -406,7 +348,7 @@ def _summary(result: AdsorbResult) -> str:
     lines = [f"{result.table.succeeded} of {len(result.table.rows)} measured, {result.reused} of them before"]
     shown = []
     for entry in result.ranking.entries[:20]:
-        row: dict[str, Any] = {"place": entry.place, "90 %": _span(_interval(entry, result.distinction))}
+        row: dict[str, Any] = {"place": entry.place, "90 %": _span(place_interval(entry, result.distinction))}
         if entry.place in result.distinction.places:
             row["group"] = result.distinction.groups[result.distinction.places.index(entry.place)]
         row["name"] = result.table.rows[entry.index]["name"]
