@@ -113,7 +113,7 @@ def test_a_plan_costs_nothing_and_counts_right(base: Path) -> None:
 
 
 def test_training_ends_early_when_nothing_improves(base: Path) -> None:
-    train = {"epochs": 60, "batch_size": 4, "lr": 1e-6, "ema": 0.0, "patience": 2}
+    train = {"epochs": 60, "batch_size": 4, "lr": 1e-12, "ema": 0.0, "patience": 2}
     config = settings(base, "early", "new.xyz", start={"checkpoint": str(base / "plain")}, train=train)
     rows = train_potential(config, progress=False).joinpath("metrics.csv").read_text().splitlines()
     assert 4 <= len(rows) < 61
