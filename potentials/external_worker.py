@@ -147,13 +147,14 @@ def evaluate(calculator, arrays, stress):
         wanted = stress and bool(atoms.pbc.all())
         stresses.append(np.asarray(atoms.get_stress(voigt=False)) if wanted else np.zeros((3, 3)))
         found = getattr(calculator, "results", {}).get("energies")
-        sites.append(None if found is None else np.array(found, dtype=np.float64).ravel())  # arrays are used again
+        if found is not None:
+            sites.append(np.array(found, dtype=np.float64).ravel())  # a copy: calculators use their arrays again
     answer = [
         ("energy", np.array(energies, dtype=np.float64)),
         ("forces", np.concatenate(forces)),
         ("stress", np.stack(stresses).astype(np.float64)),
     ]
-    if all(site is not None for site in sites):
+    if sites and len(sites) == len(counts):
         answer.append(("site_energies", np.concatenate(sites)))
     return answer
 
