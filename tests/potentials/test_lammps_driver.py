@@ -98,9 +98,9 @@ def test_the_pressure_tensor_is_minus_the_stress(lammps, network: NetworkPotenti
 
 
 def test_dynamics_in_a_triclinic_cell_follow_ase_and_conserve_energy(lammps, network: NetworkPotential) -> None:
-    atoms, steps = salt(), 100
+    atoms, steps = salt(), 200
     forces = start(atoms, network)
-    forces.lmp.commands_list(["timestep 0.0005", "fix move all nve", "thermo 1"])
+    forces.lmp.commands_list(["timestep 0.00025", "fix move all nve", "thermo 1"])
     forces.run(0)
     first = forces.lmp.get_thermo("etotal")
     kinetic = forces.lmp.get_thermo("ke")
@@ -111,7 +111,7 @@ def test_dynamics_in_a_triclinic_cell_follow_ase_and_conserve_energy(lammps, net
 
     atoms.calc = SorbusCalculator(network)
     before = atoms.positions.copy()
-    VelocityVerlet(atoms, timestep=0.5 * units.fs).run(steps)
+    VelocityVerlet(atoms, timestep=0.25 * units.fs).run(steps)
     found, pulls = positions_and_forces(forces, len(atoms))
     cell = box(forces.lmp)[0]
     fractional = np.linalg.solve(cell.T, (found - atoms.positions).T).T
