@@ -184,7 +184,10 @@ def _labelled(atoms: "Atoms", labels: LabelConfig, where: str) -> AtomGraph:
     energy = energy * ENERGY_UNITS[labels.energy_unit] * (len(atoms) if labels.energy_per_atom else 1)
     frame.energy = torch.from_numpy(energy)
     if labels.forces_key is not None:
-        forces = _numbers(atoms, labels.forces_key, "forces", (len(atoms), 3), where)
+        if len(atoms) == 1 and not _has(atoms, labels.forces_key):
+            forces = np.zeros((1, 3))  # nothing pulls at a lone atom, nor at one in a crystal of it alone
+        else:
+            forces = _numbers(atoms, labels.forces_key, "forces", (len(atoms), 3), where)
         frame.forces = torch.from_numpy(forces * FORCE_UNITS[labels.forces_unit])
     if labels.stress_key is not None:
         frame.stress = torch.from_numpy(_stress(atoms, labels.stress_key, labels.stress_unit, where))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from potentials.atom_graph import AtomGraph, collate
 from potentials.checkpoint import WEIGHTS, save_checkpoint
 from potentials.config import config_hash
-from potentials.dataset import attach_neighbours, batch_neighbours, read_frames, split_frames
+from potentials.dataset import batch_neighbours, split_frames
 from potentials.errors import InputError
 from potentials.files import sha256_file
 from potentials.finetuning import load_start, replay_frames, resolve_start
@@ -36,6 +36,7 @@ from potentials.reference_energies import (
     mean_site_energies,
 )
 from potentials.training_config import PotentialTrainingConfig
+from potentials.training_data import free_atom_energies, load_frames
 from potentials.training_devices import is_first_process
 from potentials.training_loop import PotentialModule
 from potentials.training_state import STATE, StateKeeper, load_state
@@ -128,9 +129,9 @@ def prepare_training(config: PotentialTrainingConfig) -> Prepared:
         InputError: unusable data, or settings that contradict the data or the checkpoint to start from.
     """
     config = resolve_start(config)
-    frames, held_out = _load_data(config)
+    frames, held_out, unbound = load_frames(config)
     if config.start is None:
-        return Prepared(config, _new_model(config, frames, held_out), frames, held_out, [])
+        return Prepared(config, _new_model(config, frames, held_out, unbound), frames, held_out, [])
     model = load_start(config, config.start, frames, held_out)
     replayed, remembered = replay_frames(config.start, model, frames, config.seed)
     return Prepared(config, model, [*frames, *replayed], held_out, remembered)
@@ -157,20 +158,11 @@ def trains_on_gpu(config: PotentialTrainingConfig) -> bool:
     return config.train.device != "cpu" and torch.cuda.is_available()
 
 
-def _load_data(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[AtomGraph]]:
-    data = config.data
-    frames = read_frames(data.train, data.labels)
-    attach_neighbours(frames, config.network.cutoff, str(data.train))
-    if data.validation is None:
-        training, held_out, _ = split_frames(frames, data.validation_fraction, config.seed)
-        return training, held_out
-    held_out = read_frames(data.validation, data.labels)
-    attach_neighbours(held_out, config.network.cutoff, str(data.validation))
-    return frames, held_out
-
-
 def _new_model(
-    config: PotentialTrainingConfig, frames: Sequence[AtomGraph], held_out: Sequence[AtomGraph]
+    config: PotentialTrainingConfig,
+    frames: Sequence[AtomGraph],
+    held_out: Sequence[AtomGraph],
+    unbound: Sequence[AtomGraph] = (),
 ) -> EnergyModel:
     numbers = [frame.numbers.numpy() for frame in frames]
     elements = sorted({int(z) for system in numbers for z in system})
@@ -191,8 +183,11 @@ def _new_model(
     elif "site_energies" in frames[0]:
         references = mean_site_energies(frames)
     else:
-        references = fit_reference_energies(counts, energies, elements)
-        if composition_is_ambiguous(counts):
+        free = free_atom_energies(unbound, elements)
+        rest = energies - counts @ free
+        fitted = fit_reference_energies(counts, rest, elements)
+        references = {z: fitted[z] + float(own) for z, own in zip(elements, free, strict=True)}
+        if not free.any() and composition_is_ambiguous(counts):
             logging.getLogger(__name__).info("compositions do not fix each element's reference energy, only their sums")
     if "forces" in frames[0]:
         scale = float(torch.cat([frame.forces for frame in frames]).square().mean().sqrt())
