@@ -162,7 +162,7 @@ def _new_model(
     config: PotentialTrainingConfig,
     frames: Sequence[AtomGraph],
     held_out: Sequence[AtomGraph],
-    unbound: Sequence[AtomGraph] = (),
+    unbound: Sequence[AtomGraph],
 ) -> EnergyModel:
     numbers = [frame.numbers.numpy() for frame in frames]
     elements = sorted({int(z) for system in numbers for z in system})

@@ -73,10 +73,12 @@ class ChargeModel:
         return str(self.description["weights_sha256"])[:8]
 
 
-def learned_charges(
+def charges_of(
     structure: Structure, elements: Sequence[str], model: ChargeModel | None = None
 ) -> tuple[np.ndarray, float]:
     """Partial charges [n_atoms], e, summing to zero, and the share of atoms bonded in a way never seen.
+
+    An element the model was not trained on (`unseen_elements`) is treated like its kin.
 
     Args:
         structure: ordered periodic crystal that has passed the geometry gate.
@@ -84,17 +86,9 @@ def learned_charges(
         model: by default the one shipped.
 
     Raises:
-        InputError: an element the network was never trained on.
+        InputError: an element nothing at all is known of.
     """
     model = model or shipped_model()
-    unseen = unseen_elements(elements, model)
-    if unseen:
-        raise InputError(f"the charge network never saw {', '.join(unseen)}: use environment or eqeq charges")
-    return charges_of(structure, elements, model)
-
-
-def charges_of(structure: Structure, elements: Sequence[str], model: ChargeModel) -> tuple[np.ndarray, float]:
-    """`learned_charges` without the check of elements: one never seen is treated like its kin."""
     members, unseen = _evaluated(structure, elements, model)
     charges = np.array(model.network.shares) @ members
     return charges - charges.mean(), unseen
