@@ -41,7 +41,8 @@ def sorbus(frames, options):
     config = NetworkConfig(architecture="plain" if plain else "density", **shape)
     scale = float(frames.forces.square().mean().sqrt())
     references = {int(z): start_of(frames) for z in np.unique(frames.numbers)}
-    model = EnergyModel(config, references, scale, zbl=options.zbl)
+    free = {z: -value for z, value in references.items()} if frames.free else None
+    model = EnergyModel(config, references, scale, zbl=options.zbl, free_atoms=free)
 
     def inputs(positions, edges, count):
         split = positions.reshape(count, -1, 3).numpy()
@@ -72,6 +73,7 @@ def sorbus(frames, options):
         what += f", body order {config.body_order}"
         what += f", radial networks of width {config.radial_hidden}" if config.radial_hidden else ", linear radial"
     what += ", core repulsion" if options.zbl else ""
+    what += ", free atoms as limit" if free else ""
     how = "twice" if options.exact else "by differences"
     what = f"Sorbus, {what}, eager, float32, losses on forces differentiated {how}"
     return Network(model, call, what, turn if plain else None, None if options.exact else loss)

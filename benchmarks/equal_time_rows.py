@@ -25,7 +25,7 @@ class Source(NamedTuple):
     training: str
     what: str
     tests: tuple[TestSet, ...]
-    # file of isolated atoms: then they are the reference energies, and some training frames are of atoms apart
+    # file of isolated atoms: then they are the reference energies, and `--apart` adds frames of atoms apart
     isolated: str | None = None
 
     def path(self, file: str) -> Path:
@@ -73,7 +73,7 @@ SOURCES = {
     "ethanol": Source(
         BOTNET / "dataset_ethanol",
         "train.xyz.xz",
-        "the 1,000 training frames of ethanol, and its atoms apart as five frames",
+        "the 1,000 training frames of ethanol, energies counted from its free atoms",
         (
             TestSet("test_MD", "test_MD.xyz.xz", "ethanol test, 1,000 frames"),
             TestSet(

@@ -40,6 +40,7 @@ class Frames:
         with np.load(path) as stored:
             arrays = dict(stored)
         self.numbers = arrays["numbers"]  # [n]
+        self.free = bool(arrays.get("free", False))  # whether energies count from those of free atoms
         self.positions = torch.from_numpy(arrays["positions"][::every])  # [F, n, 3]
         self.energies = torch.from_numpy(arrays["energies"][::every])  # [F] eV, without the reference energies
         self.forces = torch.from_numpy(arrays["forces"][::every])  # [F, n, 3], NaN where a set has none
@@ -341,6 +342,7 @@ def main():
     parser.add_argument("--optimizer", choices=list(RATES), default="adamw")
     parser.add_argument("--lr", type=float, help="default 0.01 for AdamW, 0.02 for SOAP")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="SOAP and AdamW, a step, times the rate")
+    parser.add_argument("--apart", action="store_true", help="learn from frames of atoms apart too (ethanol)")
     parser.add_argument("--zbl", action="store_true", help="Sorbus: core repulsion")
     parser.add_argument("--exact", action="store_true", help="Sorbus: differentiate force losses twice")
     parser.add_argument("--network", default="{}", help="Sorbus: keys of NetworkConfig, as JSON")
@@ -357,12 +359,14 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: options.stop.append(True))
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    frames, held_out = Frames(options.folder / "train.npz"), Frames(options.folder / "validation.npz")
+    training = options.folder / ("train_apart.npz" if options.apart else "train.npz")
+    frames, held_out = Frames(training), Frames(options.folder / "validation.npz")
     network = NETWORKS[options.kind](frames, options)
     model, call = network.model, network.call
     before = begin_with(model, options) if options.start else 0.0
     recipe = f"{options.optimizer}, rate {options.lr:g}, batches of {options.batch}"
     recipe += f", weight decay {options.weight_decay:g}" if options.weight_decay else ""
+    recipe += ", with frames of atoms apart" if options.apart else ""
     answer = {
         "label": options.label or options.kind,
         "what": network.what,

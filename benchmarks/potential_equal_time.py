@@ -42,11 +42,14 @@ FOLDER = ROOT / "runs/benchmarks/equal_time"
 CUTOFF = 5.0  # Å, of all networks
 PROTOCOL_MINUTES = 180.0
 HELD_OUT = 0.1  # of the training file
-APART, APART_FRAMES = 20.0, 5  # Å; frames of atoms that do not see each other, which some sets have labels for
+APART, APART_FRAMES = 20.0, 5  # Å; frames of atoms that do not see each other, for networks told to learn from them
 
 
-def write_frames(path: Path, frames: Sequence[AtomGraph], references: dict[int, float]) -> None:
-    """Frames of one molecule with their bonds as arrays; energies less the reference energies, forces NaN for none."""
+def write_frames(path: Path, frames: Sequence[AtomGraph], references: dict[int, float], *, free: bool = False) -> None:
+    """Frames of one molecule with their bonds as arrays; energies less the reference energies, forces NaN for none.
+
+    `free` says that these are the energies of free atoms.
+    """
     attach_neighbours(frames, CUTOFF, str(path))
     numbers = frames[0].numbers.numpy()
     if any(not np.array_equal(frame.numbers.numpy(), numbers) for frame in frames):
@@ -61,6 +64,7 @@ def write_frames(path: Path, frames: Sequence[AtomGraph], references: dict[int, 
         forces=np.stack([frame.forces.numpy() if "forces" in frame else nothing for frame in frames]),
         edges=np.concatenate([frame.edge_index.numpy() for frame in frames], axis=1),
         edge_ends=np.cumsum([frame.edge_index.shape[1] for frame in frames]),
+        free=np.array(free),
     )
 
 
@@ -74,18 +78,21 @@ def prepare(folder: Path, name: str) -> None:
     if source.isolated:
         lone = read_frames(source.path(source.isolated), LabelConfig(forces_key=None))
         references = {int(one.numbers[0]): one.energy.item() for one in lone if int(one.numbers[0]) in elements}
-        training = [*training, *[apart(training[0], references) for _ in range(APART_FRAMES)]]
+        lone_frames = [apart(training[0], references) for _ in range(APART_FRAMES)]
     else:
         energies = [frame.energy.item() for frame in training]
         references = fit_reference_energies(composition_matrix(numbers, elements), energies, elements)
     folder.mkdir(parents=True, exist_ok=True)
+    free = source.isolated is not None
+    if free:
+        write_frames(folder / "train_apart.npz", [*training, *lone_frames], references, free=True)
     write_frames(folder / "validation.npz", held_out, references)
     for test in source.tests:
         path = source.path(test.file)
         keys = LabelConfig() if test.forces else LabelConfig(forces_key=None)
         found = official_test(path) if path.suffix == ".npz" else read_frames(path, keys)
         write_frames(folder / f"{test.name}.npz", found[test.first : test.last], references)
-    write_frames(folder / "train.npz", training, references)  # last: its presence says that all are there
+    write_frames(folder / "train.npz", training, references, free=free)  # last: its presence says that all are there
 
 
 def apart(frame: AtomGraph, references: dict[int, float]) -> AtomGraph:

@@ -20,7 +20,7 @@ from potentials.long_range import LongRangeConfig
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
 
-FORMAT_VERSION = 2  # 2: other architectures than `density`, long-range charges
+FORMAT_VERSION = 3  # 2: other architectures than `density`, long-range charges; 3: free atoms
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension"}
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -55,6 +55,9 @@ def save_checkpoint(
         "precision": str(model.dtype).removeprefix("torch."),
         "elements": [chemical_symbols[z] for z in model.elements],
         "reference_energies": {chemical_symbols[z]: e for z, e in model.reference_energies.items()},
+        "free_atoms": {chemical_symbols[z]: e for z, e in model.dissociation.lifts.items()}
+        if model.dissociation
+        else {},
         "energy_scale": model.energy_scale,
         "zbl": model.repulsion is not None,
         "long_range": model.long_range.config.model_dump(mode="json") if model.long_range else None,
@@ -104,6 +107,7 @@ def load_checkpoint(
         description["zbl"],
         _PRECISIONS[precision],
         parse_config(LongRangeConfig, long_range, str(folder / DESCRIPTION)) if long_range is not None else None,
+        elements_from_symbols(description.get("free_atoms", {})),
     )
     tensors = _read_weights(folder / WEIGHTS, description["weights_sha256"])
     try:
@@ -130,7 +134,7 @@ def _read_description(path: Path) -> dict[str, Any]:
             f"{path} has format version {version}, this program reads 1 to {FORMAT_VERSION}: update sorbus, "
             "or check that the file is a potential"
         )
-    needed = {
+    needed: dict[str, Any] = {
         "name": str,
         "network": dict,
         "precision": str,
@@ -139,6 +143,8 @@ def _read_description(path: Path) -> dict[str, Any]:
         "zbl": bool,
         "weights_sha256": str,
     }
+    if version >= 3:
+        needed["free_atoms"] = dict
     for key, kind in needed.items():
         if not isinstance(description.get(key), kind):
             raise InputError(f"{path} lacks a proper {key!r}: the file is damaged, copy it again")

@@ -78,5 +78,5 @@ def _energies(model: EnergyModel, batch: Batch, neighbours: Neighbours, vectors:
     species, edges, count = model.species(batch.numbers), neighbours.edge_index, len(batch.numbers)
     twice = torch.cat([species, species])
     centre, neighbour = torch.cat([edges, edges + count], dim=1)
-    atomic = model.atomic_energies(twice, centre, neighbour, torch.cat([vectors + moved, vectors - moved]))
+    atomic = model.energies_and_features(twice, centre, neighbour, torch.cat([vectors + moved, vectors - moved]))[0]
     return atomic.double().view(2, count)

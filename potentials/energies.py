@@ -56,11 +56,7 @@ def _network_energies(potential: Potential, batch: Batch) -> Tensor:
     vectors = edge_vectors(batch, neighbours).to(model.dtype)
     species = model.species(batch.numbers)
     centre, neighbour = neighbours.edge_index
-    sites, features = model.network.energies_and_descriptors(species, centre, neighbour, vectors)
-    sites = sites * (model.factors[species] * model.energy_scale)
-    if model.repulsion is not None:
-        lengths = torch.linalg.vector_norm(vectors, dim=1)
-        sites = sites + model.repulsion(species, centre, neighbour, lengths)
+    sites, features = model.energies_and_features(species, centre, neighbour, vectors)
     offsets = torch.tensor(list(model.reference_energies.values()), dtype=torch.float64, device=sites.device)
     sites = sites.double() + offsets[species]
     energies = sites.new_zeros(batch.num_graphs).index_add_(0, batch.batch, sites)

@@ -70,11 +70,8 @@ class TensorModel(nn.Module):
         vectors = (positions[neighbour] - positions[centre] + shifts.flatten(0, 1)).to(model.dtype)
         vectors = vectors.detach().requires_grad_()
         with torch.enable_grad():
-            atomic = model.network.on_slots(species, dense_layout(neighbours), vectors)[0]
-            atomic = atomic * (model.factors[species] * model.energy_scale)
-            if model.repulsion is not None:
-                lengths = torch.linalg.vector_norm(vectors, dim=1)
-                atomic = atomic + model.repulsion(species, centre, neighbour, lengths)
+            outputs = model.network.on_slots(species, dense_layout(neighbours), vectors)[0]
+            atomic = model.in_ev(outputs, species, centre, neighbour, vectors)
             (gradient,) = torch.autograd.grad((atomic * owned.to(atomic.dtype)).sum(), vectors)
         bonds, pulls = vectors.detach().double(), gradient.double()
         forces = torch.zeros_like(positions).index_add(0, centre, pulls).index_add(0, neighbour, -pulls)

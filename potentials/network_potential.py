@@ -11,6 +11,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
+from potentials.dissociation import DissociationLimit
 from potentials.errors import InputError
 from potentials.long_range import LongRange, LongRangeConfig
 from potentials.neighbours import Neighbours, VerletList, edge_vectors, neighbour_list
@@ -25,7 +26,7 @@ class EnergyModel(nn.Module):
 
     E = sum_i [ e(z_i) + s f(z_i) network_i + ZBL_i ] + E_charges, with reference energies e (added in float64, so that
     all-electron totals of 10^4 eV keep their meV), one energy scale s (the force RMS of the training data) and learned
-    factors f.
+    factors f. Where energies of free atoms are known, what the network says fades to them (`potentials.dissociation`).
 
     Args:
         config: shape of the network.
@@ -34,6 +35,7 @@ class EnergyModel(nn.Module):
         zbl: add the core repulsion of `potentials.zbl`.
         dtype: of weights and arithmetic. Chosen here, not by `.double()`: constants are then exact in it.
         long_range: add charges and their electrostatic energy (`potentials.long_range`).
+        free_atoms: by how much a free atom's energy lies above the reference energy, eV, where that is known.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class EnergyModel(nn.Module):
         zbl: bool = False,
         dtype: torch.dtype = torch.float32,
         long_range: LongRangeConfig | None = None,
+        free_atoms: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -55,6 +58,8 @@ class EnergyModel(nn.Module):
             self.repulsion = ZBLRepulsion(self.elements, config.cutoff) if zbl else None
             width = config.channels if config.architecture == "plain" else config.carried[0]
             self.long_range = LongRange(long_range, width, self.elements) if long_range else None
+            self.dissociation: DissociationLimit | None = None
+            self.know_free_atoms(free_atoms or {})
         self.energy_scale = float(energy_scale)
         self.reference_energies = {z: float(reference_energies[z]) for z in self.elements}
         lookup = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
@@ -66,6 +71,19 @@ class EnergyModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """Of the weights and of the forces."""
         return self.factors.dtype
+
+    @property
+    def free_atoms(self) -> dict[int, float]:
+        """By how much free atoms lie above the reference energies, eV, for the elements of which it knows."""
+        return self.dissociation.lifts if self.dissociation is not None else {}
+
+    def know_free_atoms(self, lifts: Mapping[int, float]) -> None:
+        """Let atomic energies fade to those of free atoms, which lie `lifts` eV above the reference energies."""
+        limit = None
+        if lifts:
+            with _default_dtype(self.dtype):
+                limit = DissociationLimit(lifts, self.elements, self.config.cutoff).to(self.factors.device)
+        self.dissociation = limit
 
     def calibrate(self, batch: Batch, neighbours: Neighbours) -> None:
         """Set the network's constant scales on a typical batch; before training, once."""
@@ -108,10 +126,7 @@ class EnergyModel(nn.Module):
         vectors = edge_vectors(batch, neighbours).detach().to(self.dtype).requires_grad_()
         explicit: list[Tensor] = []
         with torch.enable_grad():
-            atomic, features = self._scaled(species, centre, neighbour, vectors)
-            if self.repulsion is not None:
-                lengths = torch.linalg.vector_norm(vectors, dim=1)
-                atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
+            atomic, features = self.energies_and_features(species, centre, neighbour, vectors)
             offsets = torch.tensor(list(self.reference_energies.values()), dtype=torch.float64, device=atomic.device)
             sites = atomic.double() + offsets[species]
             energy = sites.new_zeros(batch.num_graphs).index_add(0, batch.batch, sites)
@@ -132,13 +147,27 @@ class EnergyModel(nn.Module):
                 result["stress"] = self._stress(batch, virial)
         return result if differentiable else {key: value.detach() for key, value in result.items()}
 
-    def atomic_energies(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
-        """What the network adds to each atom's reference energy, eV [N]; arguments as `AtomicNetwork.forward`."""
-        return self._scaled(species, centre, neighbour, vectors)[0]
+    def energies_and_features(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What comes to each atom's reference energy, eV [N], and the network's last features.
 
-    def _scaled(self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        atomic, features = self.network.energies_and_descriptors(species, centre, neighbour, vectors)
-        return atomic * (self.factors[species] * self.energy_scale), features
+        Arguments as `AtomicNetwork.forward`.
+        """
+        outputs, features = self.network.energies_and_descriptors(species, centre, neighbour, vectors)
+        return self.in_ev(outputs, species, centre, neighbour, vectors), features
+
+    def in_ev(self, outputs: Tensor, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
+        """The network's dimensionless outputs [N] with all that comes to them, eV; other arguments as it has them."""
+        atomic = outputs * (self.factors[species] * self.energy_scale)
+        if self.dissociation is None and self.repulsion is None:
+            return atomic
+        lengths = torch.linalg.vector_norm(vectors, dim=1)
+        if self.dissociation is not None:
+            atomic = self.dissociation(atomic, species, centre, neighbour, lengths)
+        if self.repulsion is not None:
+            atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
+        return atomic
 
     def virial_pulls(self, batch: Batch, pulls: Tensor) -> Tensor:
         """From derivatives of anything for the stresses to those for the virials sum_ij r_ij g_ij^T [B, 3, 3]."""
@@ -187,8 +216,12 @@ class NetworkPotential:
         self.elements = frozenset(self.model.elements)
         # long-range charges feel each other at any distance
         self.cutoff: float | None = self.model.config.cutoff if self.model.long_range is None else None
-        # what a moved atom changes ends with the layers' reach, and the layers are those of `potentials.network`
-        self.local = self.model.long_range is None and self.model.config.architecture == "density"
+        # whether an inserted molecule can be followed layer by layer: those of `potentials.network`, nothing else
+        self.local = (
+            self.model.long_range is None
+            and self.model.dissociation is None
+            and self.model.config.architecture == "density"
+        )
         self._verlet = VerletList(self.model.config.cutoff, self.skin) if self.skin > 0 else None
 
     def __call__(self, batch: Batch, *, stress: bool = True) -> PotentialOutput:

@@ -13,7 +13,10 @@ _ROUNDS = 30
 
 
 def fit_reference_energies(
-    compositions: np.ndarray | Sequence[Sequence[int]], energies: Sequence[float], elements: Sequence[int]
+    compositions: np.ndarray | Sequence[Sequence[int]],
+    energies: Sequence[float],
+    elements: Sequence[int],
+    free: Mapping[int, float] | None = None,
 ) -> dict[int, float]:
     """Energies e_z, eV, such that sum_z n_z e_z follows the total energies; robust to a few wild frames.
 
@@ -26,21 +29,24 @@ def fit_reference_energies(
         compositions: number of atoms of each element in each system [F, n_elements].
         energies: total energies, eV [F].
         elements: atomic numbers, the columns of `compositions`.
+        free: energies of free atoms, eV, of all elements: fitted is then what bonds add, so that they tell elements
+            apart where compositions do not.
     """
     counts = np.asarray(compositions, dtype=float)
-    totals = np.asarray(energies, dtype=float)
+    start = np.array([free[int(z)] if free else 0.0 for z in elements], dtype=float)
+    totals = np.asarray(energies, dtype=float) - counts @ start
     sizes = counts.sum(1)
     known = _isolated(counts, totals, sizes)
-    free = [column for column in range(len(elements)) if column not in known]
+    unknown = [column for column in range(len(elements)) if column not in known]
     result = np.array([known.get(column, 0.0) for column in range(len(elements))])
     rows = sizes > 1
-    if free and rows.any():
+    if unknown and rows.any():
         fractions = counts[rows] / sizes[rows, None]
         per_atom = totals[rows] / sizes[rows] - fractions @ result
-        share = fractions[:, free].sum(1)
+        share = fractions[:, unknown].sum(1)
         centre = float(np.median(per_atom[share > 0] / share[share > 0])) if (share > 0).any() else 0.0
-        result[free] = centre + _huber_fit(fractions[:, free], per_atom - share * centre)
-    return {int(z): float(value) for z, value in zip(elements, result, strict=True)}
+        result[unknown] = centre + _huber_fit(fractions[:, unknown], per_atom - share * centre)
+    return {int(z): float(value) for z, value in zip(elements, start + result, strict=True)}
 
 
 def mean_site_energies(frames: Sequence[AtomGraph]) -> dict[int, float]:

@@ -36,7 +36,7 @@ from potentials.reference_energies import (
     mean_site_energies,
 )
 from potentials.training_config import PotentialTrainingConfig
-from potentials.training_data import free_atom_energies, load_frames
+from potentials.training_data import free_atom_energies, lifts, load_frames
 from potentials.training_devices import is_first_process
 from potentials.training_loop import PotentialModule
 from potentials.training_state import STATE, StateKeeper, load_state
@@ -133,6 +133,7 @@ def prepare_training(config: PotentialTrainingConfig) -> Prepared:
     if config.start is None:
         return Prepared(config, _new_model(config, frames, held_out, unbound), frames, held_out, [])
     model = load_start(config, config.start, frames, held_out)
+    model.know_free_atoms({**model.free_atoms, **lifts(free_atom_energies(unbound), model.reference_energies)})
     replayed, remembered = replay_frames(config.start, model, frames, config.seed)
     return Prepared(config, model, [*frames, *replayed], held_out, remembered)
 
@@ -172,6 +173,7 @@ def _new_model(
         raise InputError(f"validation frames hold {names}, which no training frame does: move some to the training set")
     counts = composition_matrix(numbers, elements)
     energies = [frame.energy.item() for frame in frames]
+    free = free_atom_energies(unbound)
     if config.reference_energies is not None:
         given = elements_from_symbols(config.reference_energies)
         lacking = ", ".join(chemical_symbols[z] for z in elements if z not in given)
@@ -183,11 +185,9 @@ def _new_model(
     elif "site_energies" in frames[0]:
         references = mean_site_energies(frames)
     else:
-        free = free_atom_energies(unbound, elements)
-        rest = energies - counts @ free
-        fitted = fit_reference_energies(counts, rest, elements)
-        references = {z: fitted[z] + float(own) for z, own in zip(elements, free, strict=True)}
-        if not free.any() and composition_is_ambiguous(counts):
+        all_free = free if set(elements) <= set(free) else None
+        references = fit_reference_energies(counts, energies, elements, all_free)
+        if not all_free and composition_is_ambiguous(counts):
             logging.getLogger(__name__).info("compositions do not fix each element's reference energy, only their sums")
     if "forces" in frames[0]:
         scale = float(torch.cat([frame.forces for frame in frames]).square().mean().sqrt())
@@ -201,7 +201,13 @@ def _new_model(
         torch.manual_seed(config.seed)
         # forces that all vanish (one perfect crystal) say nothing about the scale
         model = EnergyModel(
-            config.network, references, scale if scale > 1e-6 else 1.0, config.zbl, dtype, config.long_range
+            config.network,
+            references,
+            scale if scale > 1e-6 else 1.0,
+            config.zbl,
+            dtype,
+            config.long_range,
+            lifts(free, references),
         )
     some = split_frames(frames, _CALIBRATION_FRAMES / len(frames), config.seed)[1] if len(frames) > 1 else frames
     sample = collate(list(some))

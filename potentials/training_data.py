@@ -1,12 +1,14 @@
 """Frames a training of a potential begins with."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from potentials.atom_graph import AtomGraph
 from potentials.dataset import attach_neighbours, read_frames, split_frames
+from potentials.dissociation import LARGEST_LIFT
 from potentials.training_config import PotentialTrainingConfig
 
 
@@ -14,7 +16,8 @@ def load_frames(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[
     """Frames to train on, those held out, and those without a single bond, which are neither.
 
     Free atoms lie several eV an atom above everything else. A network that must bridge that by a smooth function of its
-    neighbours pays with its forces where atoms are bound: five times as large errors on ethanol.
+    neighbours pays with its forces where atoms are bound: five times as large errors on ethanol. Single atoms are met
+    exactly instead, by `potentials.dissociation`.
 
     Raises:
         InputError: unusable data.
@@ -27,8 +30,8 @@ def load_frames(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[
     if unbound:
         frames = bound
         logging.getLogger(__name__).warning(
-            "%s: %d frames have no two atoms within %g Å: single atoms among them tell elements' reference energies "
-            "apart, the energy of free atoms is not learned",
+            "%s: %d frames have no two atoms within %g Å and are not trained on: single atoms among them are what "
+            "energies end at as atoms part",
             data.train,
             len(unbound),
             config.network.cutoff,
@@ -41,7 +44,24 @@ def load_frames(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[
     return frames, [frame for frame in held_out if frame.edge_index.shape[1]] or held_out, unbound
 
 
-def free_atom_energies(unbound: Sequence[AtomGraph], elements: Sequence[int]) -> np.ndarray:
-    """Energies of single atoms, eV [n_elements], to fit other energies on; zeros unless all elements are there."""
-    found = {int(frame.numbers[0]): frame.energy.item() for frame in unbound if len(frame.numbers) == 1}
-    return np.array([found[z] for z in elements]) if set(elements) <= set(found) else np.zeros(len(elements))
+def free_atom_energies(unbound: Sequence[AtomGraph]) -> dict[int, float]:
+    """Energies of single atoms, eV, by atomic number; the median where there are several."""
+    found: dict[int, list[float]] = {}
+    for frame in unbound:
+        if len(frame.numbers) == 1:
+            found.setdefault(int(frame.numbers[0]), []).append(frame.energy.item())
+    return {z: float(np.median(energies)) for z, energies in found.items()}
+
+
+def lifts(free: Mapping[int, float], references: Mapping[int, float]) -> dict[int, float]:
+    """By how much free atoms lie above reference energies, eV; not of those that cannot be of the same calculations."""
+    found = {z: energy - references[z] for z, energy in free.items() if z in references}
+    for z, lift in found.items():
+        if abs(lift) > LARGEST_LIFT:
+            logging.getLogger(__name__).warning(
+                "free %s lies %.1f eV from what it has in bonds, more than any bonds are worth: it was computed "
+                "otherwise than the rest (spin, pseudopotential, zero of energy?), and energies will not end there",
+                chemical_symbols[z],
+                lift,
+            )
+    return {z: lift for z, lift in found.items() if abs(lift) <= LARGEST_LIFT}

@@ -2,8 +2,8 @@
 
     python tests/potentials/checkpoints/write_checkpoint.py
 
-Copper and aluminium cells, rattled and labelled by EMT, train a tiny network for a few epochs; `expected.json` keeps
-what it answers, so that later versions of the program can be held to it.
+Copper and aluminium cells, rattled and labelled by EMT, and their free atoms train a tiny network for a few epochs;
+`expected.json` keeps what it answers, so that later versions of the program can be held to it.
 """
 
 import json
@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -39,15 +40,18 @@ def main() -> None:
         labels = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": atoms.get_stress()}
         atoms.calc = SinglePointCalculator(atoms, **labels)
         frames.append(atoms)
+    for symbol in ("Cu", "Al"):
+        atoms = Atoms(symbol, calculator=EMT())
+        atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy(), forces=np.zeros((1, 3)))
+        frames.append(atoms)
     with tempfile.TemporaryDirectory() as scratch:
         write(Path(scratch) / "train.xyz", frames, format="extxyz")
         values = {
             "name": f"cu-al-v{FORMAT_VERSION}",
             "out": f"{scratch}/out",
             "data": {"train": f"{scratch}/train.xyz", "labels": {"stress_key": "stress"}},
-            "network": {"cutoff": 4.5, "channels": 8, "carried": [8, 8, 4], "radial_hidden": 8},
+            "network": {"cutoff": 4.5, "channels": 8, "carried": [8, 8, 4]},
             "zbl": True,
-            "long_range": {"hidden": 8},
             "train": {"epochs": 10, "batch_size": 4, "ema": 0.9, "warmup_steps": 5},
         }
         out = train_potential(parse_config(PotentialTrainingConfig, values, "write_checkpoint"))
