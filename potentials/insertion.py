@@ -72,8 +72,8 @@ def host_state(potential: NetworkPotential, numbers: np.ndarray, positions: np.n
     """
     if not potential.local:
         raise InputError(
-            f"{potential.name} has long-range charges or an architecture without layers of densities: insertions need "
-            "the whole box, evaluate host and molecule together"
+            f"{potential.name} has long-range charges, a limit of free atoms or an architecture without layers of "
+            "densities: insertions need the whole box, evaluate host and molecule together"
         )
     model = potential.model
     network, cutoff = model.network, model.config.cutoff
