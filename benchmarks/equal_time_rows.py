@@ -27,6 +27,7 @@ class Source(NamedTuple):
     tests: tuple[TestSet, ...]
     # file of isolated atoms: then they are the reference energies, and `--apart` adds frames of atoms apart
     isolated: str | None = None
+    squeezed: int = 0  # frames of the training file kept aside as a test, those whose bonds are squeezed most
 
     def path(self, file: str) -> Path:
         """Where a file of this set is."""
@@ -59,6 +60,13 @@ SOURCES = {
             TestSet("hot_1200K", "train_mixedT.xyz.xz", "1200 K frames of train_mixedT, 166", 334),
         ),
     ),
+    "squeezed": Source(
+        BOTNET / "dataset_3BPA",
+        "train_300K.xyz.xz",
+        "380 of the 500 frames of 3BPA at 300 K",
+        (TestSet("squeezed", "train_300K.xyz.xz", "120 frames of the same file with the most squeezed bonds"),),
+        squeezed=120,
+    ),
     "acac": Source(
         BOTNET / "dataset_acac",
         "train_300K.xyz.xz",
@@ -87,7 +95,8 @@ SOURCES = {
         isolated="isolated_atoms.xyz.xz",
     ),
 }
-ROWS = {
+ROWS: dict[str, list[Row]] = {
+    "squeezed": [],  # to choose by, not to record
     "3bpa": [
         Row("B2", "test_300K", "forces_rmse", "nequip"),
         Row("B2a", "test_300K", "forces_rmse", "mace"),

@@ -6,7 +6,8 @@
     python benchmarks/potential_equal_time.py train mace --minutes 8 --python envs/mace/bin/python
     python benchmarks/potential_equal_time.py record
 
-3BPA at 300 K it is, or with `--set acac` acetylacetone, with `--set ethanol` ethanol and its dissociation.
+3BPA at 300 K it is, or with `--set acac` acetylacetone, with `--set ethanol` ethanol and its dissociation; `--set
+squeezed` keeps some training frames of 3BPA aside to choose by what extrapolates (`squeezed_bonds.py`).
 
 Make the environments with `python -m venv envs/nequip` and `pip install torch nequip` (mace-torch) there. The protocol
 of the table is `--minutes 180`. Every network gets the same loop (`equal_time_worker.py`); what follows on the command
@@ -32,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.equal_time_rows import ROWS, SHAPES, SHAPES_SAY, SOURCES, Row  # noqa: E402
 from benchmarks.potential_3bpa import official_test  # noqa: E402
 from benchmarks.record import record  # noqa: E402
+from benchmarks.squeezed_bonds import most_squeezed  # noqa: E402
 from potentials.atom_graph import AtomGraph, make_graph  # noqa: E402
 from potentials.dataset import LabelConfig, attach_neighbours, read_frames, split_frames  # noqa: E402
 from potentials.errors import InputError  # noqa: E402
@@ -72,6 +74,7 @@ def prepare(folder: Path, name: str) -> None:
     """Nine tenths of the training file, the tenth held out, and the test sets."""
     source = SOURCES[name]
     frames = read_frames(source.path(source.training), LabelConfig())
+    frames, aside = most_squeezed(frames, source.squeezed) if source.squeezed else (frames, [])
     training, held_out, _ = split_frames(frames, HELD_OUT, seed=0)
     numbers = [frame.numbers.numpy() for frame in training]
     elements = sorted({int(z) for z in numbers[0]})
@@ -90,7 +93,7 @@ def prepare(folder: Path, name: str) -> None:
     for test in source.tests:
         path = source.path(test.file)
         keys = LabelConfig() if test.forces else LabelConfig(forces_key=None)
-        found = official_test(path) if path.suffix == ".npz" else read_frames(path, keys)
+        found = aside or (official_test(path) if path.suffix == ".npz" else read_frames(path, keys))
         write_frames(folder / f"{test.name}.npz", found[test.first : test.last], references)
     write_frames(folder / "train.npz", training, references, free=free)  # last: its presence says that all are there
 

@@ -16,6 +16,7 @@ from benchmarks.equal_time_rows import ROWS, SHAPES, SOURCES  # noqa: E402
 from benchmarks.equal_time_worker import Frames, optimizer_of  # noqa: E402
 from benchmarks.make_results import WHAT  # noqa: E402
 from benchmarks.potential_equal_time import answers, apart, dissociation, errors_on, write_frames  # noqa: E402
+from benchmarks.squeezed_bonds import most_squeezed  # noqa: E402
 from potentials.atom_graph import make_graph  # noqa: E402
 from potentials.errors import InputError  # noqa: E402
 from potentials.soap import SOAP  # noqa: E402
@@ -69,6 +70,15 @@ def test_atoms_apart_have_no_neighbours_and_no_energy_of_their_own(tmp_path):
     _, edges, of_frame, *_ = frames.batch([1, 0])
     assert edges.min() == 4  # the atoms of the second frame
     assert of_frame.tolist() == [0] * 4 + [1] * 4
+
+
+def test_frames_with_squeezed_bonds_are_kept_aside():
+    lengths = [1.33, 1.30, 1.36, 1.20, 1.45, 1.26]  # of C-C; the hydrogens wander without being asked
+    far = np.random.default_rng(0).normal(0.0, 0.3, (6, 2, 3)) + [0.0, 1.2, 0.0]
+    frames = [ethene(np.vstack([[[0, 0, 0], [0, 0, d]], h])) for d, h in zip(lengths, far, strict=True)]
+    rest, aside = most_squeezed(frames, 2)
+    assert [frame.positions[1, 2].item() for frame in aside] == [1.20, 1.26]
+    assert [frame.positions[1, 2].item() for frame in rest] == [1.33, 1.30, 1.36, 1.45]
 
 
 def test_a_curve_that_falls_behind_the_barrier_is_said_so():
