@@ -20,7 +20,7 @@ from potentials.long_range import LongRangeConfig
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
 
-FORMAT_VERSION = 3  # 2: other architectures than `density`, long-range charges; 3: free atoms
+FORMAT_VERSION = 3  # 2: other architectures than `density`, long-range charges; 3: free atoms, reach of ZBL
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension"}
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -60,6 +60,7 @@ def save_checkpoint(
         else {},
         "energy_scale": model.energy_scale,
         "zbl": model.repulsion is not None,
+        "zbl_reach": model.repulsion.reach if model.repulsion else None,
         "long_range": model.long_range.config.model_dump(mode="json") if model.long_range else None,
         "network": model.config.model_dump(mode="json"),
         "units": _UNITS,
@@ -108,6 +109,7 @@ def load_checkpoint(
         _PRECISIONS[precision],
         parse_config(LongRangeConfig, long_range, str(folder / DESCRIPTION)) if long_range is not None else None,
         elements_from_symbols(description.get("free_atoms", {})),
+        description.get("zbl_reach") or 1.0,  # what formats 1 and 2 had
     )
     tensors = _read_weights(folder / WEIGHTS, description["weights_sha256"])
     try:

@@ -18,7 +18,7 @@ from potentials.neighbours import Neighbours, VerletList, edge_vectors, neighbou
 from potentials.network import EquivariantNetwork, NetworkConfig
 from potentials.plain_network import PlainNetwork
 from potentials.potential import PotentialOutput
-from potentials.zbl import ZBLRepulsion
+from potentials.zbl import REACH, ZBLRepulsion
 
 
 class EnergyModel(nn.Module):
@@ -36,6 +36,7 @@ class EnergyModel(nn.Module):
         dtype: of weights and arithmetic. Chosen here, not by `.double()`: constants are then exact in it.
         long_range: add charges and their electrostatic energy (`potentials.long_range`).
         free_atoms: by how much a free atom's energy lies above the reference energy, eV, where that is known.
+        zbl_reach: where the core repulsion ends, of the sum of covalent radii.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class EnergyModel(nn.Module):
         dtype: torch.dtype = torch.float32,
         long_range: LongRangeConfig | None = None,
         free_atoms: Mapping[int, float] | None = None,
+        zbl_reach: float = REACH,
     ) -> None:
         super().__init__()
         self.config = config
@@ -55,7 +57,7 @@ class EnergyModel(nn.Module):
             architecture = PlainNetwork if config.architecture == "plain" else EquivariantNetwork
             self.network: EquivariantNetwork | PlainNetwork = architecture(config, len(self.elements))
             self.factors = nn.Parameter(torch.ones(len(self.elements)))
-            self.repulsion = ZBLRepulsion(self.elements, config.cutoff) if zbl else None
+            self.repulsion = ZBLRepulsion(self.elements, config.cutoff, zbl_reach) if zbl else None
             width = config.channels if config.architecture == "plain" else config.carried[0]
             self.long_range = LongRange(long_range, width, self.elements) if long_range else None
             self.dissociation: DissociationLimit | None = None

@@ -14,10 +14,12 @@ _DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
 _COULOMB = 14.3996454  # e^2 / (4 pi eps0), eV Å
 _SCREENING_LENGTH = 0.46850  # Å, 0.8854 Bohr radii
 _SCREENING_EXPONENT = 0.23
+# of the sum of covalent radii, of single bonds: triple bonds are 0.78 of it long, and hot ones get 0.1 Å shorter yet
+REACH = 0.75
 
 
 class ZBLRepulsion(nn.Module):
-    """Screened nuclear repulsion, faded out smoothly at the sum of the two covalent radii.
+    """Screened nuclear repulsion, faded out smoothly at a share of the sum of the two covalent radii.
 
     Inside a bond length it is what a collision would see; at bond lengths and beyond it is zero, so that it
     leaves the learned part alone.
@@ -25,13 +27,15 @@ class ZBLRepulsion(nn.Module):
     Args:
         elements: atomic number of each species index.
         cutoff: Å, the reach of the neighbour list; no pair acts beyond it.
+        reach: share of the sum of covalent radii at which it ends. At 1, as in potentials of format 2, it overlaps with
+            multiple bonds, which then are learned more slowly.
     """
 
-    def __init__(self, elements: Sequence[int], cutoff: float) -> None:
+    def __init__(self, elements: Sequence[int], cutoff: float, reach: float = REACH) -> None:
         super().__init__()
-        self.cutoff = cutoff
+        self.cutoff, self.reach = cutoff, reach
         numbers = torch.tensor(elements, dtype=torch.get_default_dtype())
-        radii = torch.tensor([float(covalent_radii[z]) for z in elements], dtype=torch.get_default_dtype())
+        radii = torch.tensor([reach * float(covalent_radii[z]) for z in elements], dtype=torch.get_default_dtype())
         self.register_buffer("numbers", numbers, persistent=False)
         self.register_buffer("radii", radii, persistent=False)
         self.numbers: Tensor

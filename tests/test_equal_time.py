@@ -74,7 +74,7 @@ def test_atoms_apart_have_no_neighbours_and_no_energy_of_their_own(tmp_path):
 
 def test_frames_with_squeezed_bonds_are_kept_aside():
     lengths = [1.33, 1.30, 1.36, 1.20, 1.45, 1.26]  # of C-C; the hydrogens wander without being asked
-    far = np.random.default_rng(0).normal(0.0, 0.3, (6, 2, 3)) + [0.0, 1.2, 0.0]
+    far = np.random.default_rng(0).normal([0.0, 1.2, 0.0], 0.3, (6, 2, 3))
     frames = [ethene(np.vstack([[[0, 0, 0], [0, 0, d]], h])) for d, h in zip(lengths, far, strict=True)]
     rest, aside = most_squeezed(frames, 2)
     assert [frame.positions[1, 2].item() for frame in aside] == [1.20, 1.26]

@@ -28,16 +28,17 @@ def test_screened_energy_of_two_silicon_atoms() -> None:
     a = 0.8854 * 0.529177 / (2 * 14**0.23)
     terms = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
     phi = sum(c * math.exp(-d * length / a) for c, d in terms)
-    x = length / (2 * covalent_radii[14])
+    x = length / (0.75 * 2 * covalent_radii[14])
     fade = 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
     assert pair_energy(14, 14, length) == pytest.approx(14.399645 * 196 / length * phi * fade, rel=1e-4)
 
 
-def test_zero_from_the_sum_of_covalent_radii_on() -> None:
-    reach = covalent_radii[6] + covalent_radii[8]
+def test_zero_at_bond_lengths() -> None:
+    reach = 0.75 * (covalent_radii[6] + covalent_radii[8])
+    assert reach < 1.128  # Å, carbon monoxide, the shortest bond of the two
     assert pair_energy(6, 8, reach - 1e-3) < 1e-6
     assert pair_energy(6, 8, reach + 1e-4) == 0
-    assert pair_energy(55, 55, 4.0, cutoff=3.99) == 0  # large atoms end at the neighbour list
+    assert pair_energy(55, 55, 3.5, cutoff=3.49) == 0  # large atoms end at the neighbour list
 
 
 def test_monotonic_and_smooth() -> None:
