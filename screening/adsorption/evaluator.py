@@ -11,6 +11,7 @@ from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import Host, prepare_host
 from screening.adsorption.gcmc import ComponentUptake, GcmcSettings, UptakeResult
 from screening.adsorption.henry import HenrySettings, henry_of_host
+from screening.adsorption.host_checks import with_warnings
 from screening.adsorption.process import Measured, ratio, regenerability, selectivity, working_capacity
 from screening.adsorption.uptake_engine import Engine, uptakes
 from screening.candidate import Candidate, Evaluation, Property
@@ -59,7 +60,7 @@ def _with_host(
         host = prepare_host(candidate.structure, model)
     except (InputError, GeometryError) as error:
         return Evaluation(rejected=str(error))
-    return Evaluation(properties=measure(host))
+    return Evaluation(properties=with_warnings(measure(host), candidate.structure, model))
 
 
 def _henry_properties(host: Host, settings: HenrySettings, seed: int) -> tuple[Property, ...]:

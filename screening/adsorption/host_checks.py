@@ -5,6 +5,7 @@ simulation impossible (disorder, overlapping atoms, unknown elements, charges th
 large) is refused where it is found, by the CIF reader and by `prepare_host`.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from potentials.cif import WITHOUT_CHARGE
 from potentials.gate import cell_heights
 from screening.adsorption.force_fields import HostGuestModel, find_force_field
 from screening.bonds import BondGraph, Component, bond_graph, components, is_metal
+from screening.candidate import Property
 
 SHORT_BOND = 1.2  # times the covalent radii: a covalent neighbour, not a contact
 OXO = 1.85  # Å; a terminal oxygen this close to its metal is an oxide (vanadyl 1.6, uranyl 1.8), farther water
@@ -57,6 +59,12 @@ def force_field_warnings(structure: Structure, model: HostGuestModel) -> list[st
         return []
     told = f"{field.name} is a generic force field and binds CO2 in zeolites up to a thousand times too strongly: "
     return [told + ("use model.force_field=trappe-zeo" if counts.keys() == {"Si", "O"} else "bring one made for them")]
+
+
+def with_warnings(properties: Iterable[Property], structure: Structure, model: HostGuestModel) -> tuple[Property, ...]:
+    """Properties whose notes end with what the force field is known not to describe."""
+    warned = force_field_warnings(structure, model)
+    return tuple(dataclasses.replace(one, note="; ".join(filter(None, (one.note, *warned)))) for one in properties)
 
 
 def _incomplete_charges(structure: Structure) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from potentials.errors import GeometryError, InputError
 from screening.adsorption.framework import prepare_host
+from screening.adsorption.host_checks import with_warnings
 from screening.adsorption.recipe_figures import recipe_properties, require_objectives
 from screening.adsorption.recipe_run import RecipeSettings, run_recipe
 from screening.candidate import Candidate, Evaluation
@@ -19,6 +20,7 @@ def evaluate_process(candidate: Candidate, settings: RecipeSettings, seed: int) 
         require_objectives(settings)
         host = prepare_host(candidate.structure, settings.model)
         run = run_recipe(host, settings, seed)
-        return Evaluation(recipe_properties(host, run, settings, seed))
+        found = recipe_properties(host, run, settings, seed)
+        return Evaluation(with_warnings(found, candidate.structure, settings.model))
     except (InputError, GeometryError) as error:
         return Evaluation(rejected=str(error))

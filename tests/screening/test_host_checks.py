@@ -9,9 +9,11 @@ from pymatgen.core import Lattice, Structure
 
 from potentials.cif import format_cif, parse_cif
 from potentials.errors import GeometryError
+from screening.adsorption.evaluator import HenrySettings, evaluate_henry
 from screening.adsorption.force_fields import HostGuestModel
 from screening.adsorption.framework import check_framework
-from screening.adsorption.host_checks import force_field_warnings, framework_warnings
+from screening.adsorption.host_checks import force_field_warnings, framework_warnings, with_warnings
+from screening.candidate import Candidate, Property, content_id
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from structures.published import cha, lta
@@ -125,3 +127,13 @@ def test_zeolites_under_a_generic_force_field_are_warned_of():
     acid.replace(next(i for i, site in enumerate(acid) if site.specie.symbol == "Si"), "Al")
     assert "bring one made for them" in force_field_warnings(acid, HostGuestModel())[0]
     assert force_field_warnings(graphite_like(True), HostGuestModel()) == []
+
+
+def test_a_campaign_says_so_beside_each_figure() -> None:
+    zeolite = cha()
+    settings = HenrySettings(gases=("N2",), error=0.3)
+    found = evaluate_henry(Candidate(id=content_id(zeolite), index=0, structure=zeolite, provenance={}), settings, 0)
+    assert found.properties
+    assert all("a thousand times too strongly" in one.note for one in found.properties)
+    (quiet,) = with_warnings([Property("x", 1.0, "", note="as it was")], zeolite, HostGuestModel(force_field="zeolite"))
+    assert quiet.note == "as it was"
