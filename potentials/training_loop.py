@@ -1,5 +1,6 @@
 """The Lightning side of training a potential: loss, schedules, averaged weights, batches in a reproducible order."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,9 @@ from potentials.training_devices import (
     share_of,
 )
 
+# a training has broken down when its loss is not finite, or so many times its running mean for so many steps on end
+_BROKEN, _BROKEN_STEPS = 1000.0, 10
+_RECOVERIES = 6  # each at half the rate of the one before
 _FEW_ELEMENTS = 16  # with more, a batch holds few of them, and SOAP leaves the rows of what each has for itself alone
 
 
@@ -62,6 +66,11 @@ class PotentialModule(lightning.LightningModule):
             "seconds": 0.0,
             "cpu_seconds": 0.0,  # of this process: on a shared machine the fairer clock
             "loss_sum": 0.0,  # over this epoch's batches so far
+            "usual_loss": None,  # its running mean
+            "wild_steps": 0,  # on end
+            "broken_gradient": False,  # of the last step, which was not taken
+            "recoveries": 0,
+            "warm_from": 0,  # step at which the last warm-up began
             "best_score": None,
             "best_epoch": None,
             "history": [],
@@ -84,10 +93,11 @@ class PotentialModule(lightning.LightningModule):
         return min(1.0, self.progress["step"] / (train.epochs * self.steps_per_epoch))
 
     def learning_rate(self) -> float:
-        """Linear warm-up over `warmup_steps`, then half a cosine down to one hundredth."""
-        train = self.config.train
-        warm = min(1.0, (self.progress["step"] + 1) / max(train.warmup_steps, 1))
-        return self.peak_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction_done())))
+        """Linear warm-up over `warmup_steps`, then half a cosine to one hundredth; half of it after each recovery."""
+        train, progress = self.config.train, self.progress
+        warm = min(1.0, (progress["step"] - progress["warm_from"] + 1) / max(train.warmup_steps, 1))
+        decline = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction_done()))
+        return self.peak_rate * 0.5 ** progress["recoveries"] * warm * decline
 
     def energy_weight(self) -> float:
         """Geometric from `energy` to `energy_final`: forces shape the surface first, then energies settle."""
@@ -192,13 +202,60 @@ class PotentialModule(lightning.LightningModule):
             batch = turned(batch, turns[share_of(range(frames), device_rank(), device_count())])
         loss = self.batch_loss(batch, is_idle(frames))
         whole = device_mean(loss)
-        if not math.isfinite(whole):
-            raise InputError(
-                f"the loss is {whole} at step {self.progress['step']}: "
-                f"lower train.lr ({self.peak_rate:g}), use train.loss.kind=huber, or look for broken labels"
-            )
+        if self._has_broken_down(whole):
+            self._go_back(whole)
+            loss = self.batch_loss(batch, is_idle(frames))
+            whole = device_mean(loss)
         self.progress["loss_sum"] += whole
         return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Shorten gradients that are too long; with one that is not finite no step is taken."""
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val or math.inf)
+        self.progress["broken_gradient"] = not bool(norm.isfinite())
+        if self.progress["broken_gradient"]:
+            optimizer.zero_grad(set_to_none=True)
+
+    def _has_broken_down(self, loss: float) -> bool:
+        progress = self.progress
+        usual = progress["usual_loss"]
+        wild = not math.isfinite(loss) or (usual is not None and loss > _BROKEN * usual)
+        progress["wild_steps"] = progress["wild_steps"] + 1 if wild else 0
+        if not wild:
+            progress["usual_loss"] = loss if usual is None else usual + 0.02 * (loss - usual)
+        broken = progress["broken_gradient"] or progress["wild_steps"] >= _BROKEN_STEPS
+        return not math.isfinite(loss) or bool(broken)
+
+    def _go_back(self, loss: float) -> None:
+        """To the best weights so far, with half the rate.
+
+        Raises:
+            InputError: that was done often enough.
+        """
+        progress = self.progress
+        if progress["recoveries"] == _RECOVERIES:
+            raise InputError(
+                f"the loss is {loss:.3g} at step {progress['step']}, again and at {0.5**_RECOVERIES:g} of the rate: "
+                f"lower train.lr ({self.peak_rate:g}), use train.loss.kind=huber, or look for broken labels"
+            )
+        progress |= {"recoveries": progress["recoveries"] + 1, "warm_from": progress["step"]}
+        progress |= {"wild_steps": 0, "broken_gradient": False}
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(self.best[name])
+                self.average[name].copy_(self.best[name])
+        self.optimizers().optimizer.state.clear()  # type: ignore[union-attr]
+        logging.getLogger(__name__).warning(
+            "the loss broke down to %.3g at step %d: going on from the best weights so far at half the rate, %.2g",
+            loss,
+            progress["step"],
+            self.peak_rate * 0.5 ** progress["recoveries"],
+        )
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         step = self.progress["step"] = self.progress["step"] + 1

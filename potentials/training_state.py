@@ -54,7 +54,7 @@ def load_state(path: Path, module: PotentialModule, identity: Mapping[str, Any])
     except RuntimeError:
         raise InputError(f"{path} holds another network: choose another out folder, or start over (--fresh)") from None
     module.average, module.best = groups["average"], groups["best"]
-    module.progress = progress
+    module.progress |= progress  # a state of before has fewer keys
     return moments
 
 

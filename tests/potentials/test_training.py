@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from potentials.errors import InputError
 from potentials.label_errors import evaluate
 from potentials.training import prepare_training, train_potential
 from potentials.training_config import PotentialTrainingConfig
-from potentials.training_loop import EpochOrder
+from potentials.training_loop import EpochOrder, PotentialModule
 
 
 def labelled(atoms: Atoms, calculator) -> Atoms:
@@ -317,8 +318,35 @@ def test_a_missing_gpu_is_named(folder: Path) -> None:
 
 
 def test_divergence_is_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) at step \d+: lower train.lr"):
+    with pytest.raises(InputError, match=r"the loss is \S+ at step \d+, again .* lower train.lr"):
         train_potential(settings(folder, train={"lr": 1e25, "warmup_steps": 0, "epochs": 20}), progress=False)
+
+
+def test_a_training_that_breaks_down_goes_on_from_its_best_weights(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step throws the weights out in the third epoch, as an unstable optimiser does."""
+    true_step, steps = PotentialModule.on_train_batch_end, []
+
+    def on_train_batch_end(module: PotentialModule, *arguments: object) -> None:
+        true_step(module, *arguments)
+        steps.append(module.learning_rate())
+        if len(steps) == 2 * module.steps_per_epoch + 3:
+            with torch.no_grad():
+                for parameter in module.model.parameters():
+                    parameter.mul_(1e30)
+
+    monkeypatch.setattr(PotentialModule, "on_train_batch_end", on_train_batch_end)
+    with caplog.at_level(logging.WARNING):
+        out = train_potential(settings(folder, train={"epochs": 6, "warmup_steps": 2}), progress=False)
+    assert "going on from the best weights so far at half the rate" in caplog.text
+    assert max(steps[-8:]) < 0.6 * max(steps)
+    rows = (out / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("validation_forces_rmse")
+    errors = [float(row.split(",")[column]) for row in rows[1:]]
+    assert len(errors) == 6
+    assert np.isfinite(errors).all()
+    assert errors[-1] < errors[1]
 
 
 def test_shipped_configurations_are_valid_and_show_the_defaults() -> None:

@@ -38,11 +38,10 @@ def test_networks_that_share_its_layers_keep_their_shape() -> None:
     assert crystals.layers[0].cube is None
 
 
-def test_a_rate_not_given_is_the_optimisers_and_lower_when_fine_tuning() -> None:
+def test_a_rate_not_given_is_lower_when_fine_tuning() -> None:
     assert TrainConfig().optimizer == "soap"
-    assert TrainConfig().rate() == 0.02
-    assert TrainConfig(optimizer="adamw").rate() == 0.01
-    assert TrainConfig().rate(finetuning=True) == pytest.approx(0.002)
+    assert TrainConfig().rate() == 0.01
+    assert TrainConfig().rate(finetuning=True) == pytest.approx(0.001)
     assert TrainConfig(lr=0.005).rate(finetuning=True) == TrainConfig(lr=0.005).rate() == 0.005
 
 
