@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 _RIDGE = 1e-6  # of the largest eigenvalue
+# of the root mean square of a matrix's second moments, added to each: combinations of weights that next to no gradient
+# asks for turn at random among themselves, and a step that finds one where another was would else be an explosion
+_DAMPING = 0.1
 _LARGEST = 256  # rows or columns; a longer side keeps its own coordinates
 
 
@@ -60,10 +63,10 @@ def _move(parameter: Tensor, state: dict[str, Any], group: dict[str, Any], turn:
     gradient = parameter.grad
     assert gradient is not None
     matrix = gradient.reshape(-1, gradient.shape[-1]) if gradient.ndim > 1 else gradient[:, None]
+    sides = _sides(matrix, group["rows"])
     if "step" not in state:
         state["step"] = torch.tensor(0.0)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(matrix), torch.zeros_like(matrix)
-        sides = _sides(matrix, group["rows"])
         for side in sides:
             state[f"moment_{side}"] = (1 - group["basis_decay"]) * _second_moment(matrix, side)
             moment = state[f"moment_{side}"]
@@ -76,11 +79,14 @@ def _move(parameter: Tensor, state: dict[str, Any], group: dict[str, Any], turn:
     average, squares = state["exp_avg"].lerp_(matrix, 1 - first), state["exp_avg_sq"]
     turned = _turned(matrix, state)
     squares.mul_(second).addcmul_(turned, turned, value=1 - second)
-    scale = (squares / (1 - second**step)).sqrt_().add_(1e-8)
+    scale = squares / (1 - second**step)
+    if sides:
+        scale += _DAMPING**2 * scale.mean()
+    scale = scale.sqrt_().add_(1e-8)
     update = _turned(_turned(average, state) / scale, state, back=True)
     parameter.mul_(1 - group["lr"] * group["weight_decay"])
     parameter.add_(update.view_as(parameter), alpha=-group["lr"] / (1 - first**step))
-    for side in _sides(matrix, group["rows"]):
+    for side in sides:
         state[f"moment_{side}"].lerp_(_second_moment(matrix, side), 1 - group["basis_decay"])
         if (step + turn) % group["every"] == 0 or step == 1:
             _refresh(state, side)

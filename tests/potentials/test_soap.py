@@ -37,7 +37,7 @@ def test_curved_valleys_are_descended_faster_than_by_adam():
     by_soap = descend(SOAP([weights]), loss, 300)
     weights, loss = regression()
     by_adam = descend(torch.optim.Adam([weights]), loss, 300)
-    assert by_soap < 0.1 * by_adam
+    assert by_soap < 0.5 * by_adam
 
 
 def test_coordinates_do_not_matter():
