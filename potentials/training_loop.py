@@ -32,8 +32,8 @@ from potentials.training_devices import (
     share_of,
 )
 
-# a training has broken down when its loss is not finite, or so many times its running mean for so many steps on end
-_BROKEN, _BROKEN_STEPS = 1000.0, 10
+# a training has broken down when its loss is not finite, or for so many steps so many times the mean of the first ones
+_BROKEN, _BROKEN_STEPS, _FIRST_STEPS = 1000.0, 10, 20
 _RECOVERIES = 6  # each at half the rate of the one before
 _FEW_ELEMENTS = 16  # with more, a batch holds few of them, and SOAP leaves the rows of what each has for itself alone
 
@@ -66,7 +66,7 @@ class PotentialModule(lightning.LightningModule):
             "seconds": 0.0,
             "cpu_seconds": 0.0,  # of this process: on a shared machine the fairer clock
             "loss_sum": 0.0,  # over this epoch's batches so far
-            "usual_loss": None,  # its running mean
+            "first_loss": 0.0,  # mean over the first steps
             "wild_steps": 0,  # on end
             "broken_gradient": False,  # of the last step, which was not taken
             "recoveries": 0,
@@ -222,14 +222,14 @@ class PotentialModule(lightning.LightningModule):
             optimizer.zero_grad(set_to_none=True)
 
     def _has_broken_down(self, loss: float) -> bool:
-        progress = self.progress
-        usual = progress["usual_loss"]
-        wild = not math.isfinite(loss) or (usual is not None and loss > _BROKEN * usual)
+        progress, step = self.progress, self.progress["step"]
+        if not math.isfinite(loss):
+            return True
+        if step < _FIRST_STEPS:
+            progress["first_loss"] += (loss - progress["first_loss"]) / (step + 1)
+        wild = step >= _FIRST_STEPS and loss > _BROKEN * progress["first_loss"]
         progress["wild_steps"] = progress["wild_steps"] + 1 if wild else 0
-        if not wild:
-            progress["usual_loss"] = loss if usual is None else usual + 0.02 * (loss - usual)
-        broken = progress["broken_gradient"] or progress["wild_steps"] >= _BROKEN_STEPS
-        return not math.isfinite(loss) or bool(broken)
+        return bool(progress["broken_gradient"] or progress["wild_steps"] >= _BROKEN_STEPS)
 
     def _go_back(self, loss: float) -> None:
         """To the best weights so far, with half the rate.

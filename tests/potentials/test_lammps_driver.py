@@ -117,8 +117,8 @@ def test_dynamics_in_a_triclinic_cell_follow_ase_and_conserve_energy(lammps, net
     fractional = np.linalg.solve(cell.T, (found - atoms.positions).T).T
     assert np.abs(atoms.positions - before).max() > 0.1
     np.testing.assert_allclose(fractional - np.round(fractional), 0, atol=1e-6)
-    # LAMMPS's and ASE's units of mass agree to seven digits
-    np.testing.assert_allclose(pulls, atoms.get_forces(), atol=1e-5)
+    # LAMMPS's and ASE's units of mass agree to seven digits, and a random network lets atoms run into their steep cores
+    np.testing.assert_allclose(pulls, atoms.get_forces(), atol=5e-5)
 
 
 def test_barostat_and_minimiser_of_lammps_use_our_virial_and_energy(lammps, network: NetworkPotential) -> None:
