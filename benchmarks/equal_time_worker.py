@@ -25,6 +25,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.equal_time_networks import NETWORKS  # noqa: E402
+from benchmarks.equal_time_state import (  # noqa: E402
+    begin_with,
+    finished,
+    keep_weights,
+    read_state,
+    state_path,
+    write_state,
+)
 
 EMA, WARMUP, CLIP = 0.995, 100, 10.0
 RATES = {"adamw": 0.01, "soap": 0.02}
@@ -195,61 +203,6 @@ def train(frames, held_out, network, options):
             sys.exit(f"stopped after {step} steps, {spent:.0f} s: the same command goes on")
     fill(parameters, best)
     return {"seconds": spent, "steps": step, "epochs": step * options.batch / len(frames), "history": history}
-
-
-def state_path(options):
-    """Where a run keeps what a killed one resumes from."""
-    return options.folder / f"{options.label or options.kind}.state"
-
-
-def identity(options):
-    """What must be the same for a state to be continued."""
-    neutral = ("folder", "tests", "every", "turns", "turned_frames", "fresh", "stop")
-    return {key: value for key, value in vars(options).items() if key not in neutral}
-
-
-def write_state(options, **state):
-    """Put it in place whole or not at all."""
-    path = state_path(options)
-    scratch = path.with_suffix(".part")
-    torch.save({"identity": identity(options), **state}, scratch)
-    scratch.replace(path)
-
-
-def read_state(options):
-    """The state of a killed run with the same options, if there is one."""
-    path = state_path(options)
-    if options.fresh or not path.exists():
-        return None
-    state = torch.load(path, weights_only=True)
-    return state if state["identity"] == identity(options) else None
-
-
-def keep_weights(model, answer, options):
-    """The best weights, for `--start`."""
-    weights = {key: value for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
-    kept = {"minutes": answer["minutes"], "weights": weights, "identity": identity(options)}
-    torch.save(kept, kept_path(options, answer["label"]))
-
-
-def finished(options):
-    """Whether a training of the same options has come to its end, tests and all."""
-    path = kept_path(options, options.label or options.kind)
-    if options.fresh or not path.exists():
-        return False
-    return torch.load(path, weights_only=True)["identity"] == identity(options)
-
-
-def kept_path(options, label):
-    """Where a training of this label leaves its weights."""
-    return options.folder / f"{label}.kept"
-
-
-def begin_with(model, options):
-    """Weights that an earlier training kept, in a model of the same shape; returns the minutes they took."""
-    kept = torch.load(kept_path(options, options.start), weights_only=True)
-    model.load_state_dict(kept["weights"])
-    return kept["minutes"]
 
 
 def fill(parameters, values):

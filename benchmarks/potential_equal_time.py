@@ -78,17 +78,16 @@ def prepare(folder: Path, name: str) -> None:
     training, held_out, _ = split_frames(frames, HELD_OUT, seed=0)
     numbers = [frame.numbers.numpy() for frame in training]
     elements = sorted({int(z) for z in numbers[0]})
+    folder.mkdir(parents=True, exist_ok=True)
+    free = source.isolated is not None
     if source.isolated:
         lone = read_frames(source.path(source.isolated), LabelConfig(forces_key=None))
         references = {int(one.numbers[0]): one.energy.item() for one in lone if int(one.numbers[0]) in elements}
         lone_frames = [apart(training[0], references) for _ in range(APART_FRAMES)]
+        write_frames(folder / "train_apart.npz", [*training, *lone_frames], references, free=True)
     else:
         energies = [frame.energy.item() for frame in training]
         references = fit_reference_energies(composition_matrix(numbers, elements), energies, elements)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = source.isolated is not None
-    if free:
-        write_frames(folder / "train_apart.npz", [*training, *lone_frames], references, free=True)
     write_frames(folder / "validation.npz", held_out, references)
     for test in source.tests:
         path = source.path(test.file)
@@ -246,6 +245,8 @@ def main() -> None:
     elif arguments.task == "record":
         chosen = [row for row in [*ROWS[arguments.set], *SHAPES] if row.id in (arguments.rows or [])]
         chosen = chosen or ROWS[arguments.set]
+        if not chosen:
+            parser.error(f"set {arguments.set} has no rows: its figures are in {folder}, to choose by")
         kinds = ["sorbus", *dict.fromkeys(row.peer for row in chosen)]
         labels = {kind: getattr(arguments, kind) for kind in kinds}
         more = SHAPES_SAY if set(chosen) <= set(SHAPES) else ""
