@@ -34,15 +34,32 @@ def sorbus(frames, options):
     from potentials.neighbours import Neighbours
     from potentials.network import NetworkConfig
     from potentials.network_potential import EnergyModel
+    from potentials.pair_baseline import PairBaseline
 
     plain = options.kind == "plain"
     shape: dict[str, object] = {"cutoff": CUTOFF, "radial_hidden": 0}
     shape |= ({} if plain else {"body_order": 3}) | json.loads(options.network)
     config = NetworkConfig(architecture="plain" if plain else "density", **shape)
-    scale = float(frames.forces.square().mean().sqrt())
-    references = {int(z): start_of(frames) for z in np.unique(frames.numbers)}
+    elements = sorted({int(z) for z in frames.numbers})
+    pairs = PairBaseline(elements, CUTOFF, torch.float64)
+    graphs = []
+    for positions, edges, forces in zip(frames.positions, frames.edges, frames.forces, strict=True):
+        if not options.without_pairs and edges.shape[1] and not forces.isnan().any():
+            graphs.append(make_graph(frames.numbers, positions.numpy()))
+            graphs[-1].edge_index, graphs[-1].shifts = edges, torch.zeros(edges.shape[1], 3, dtype=torch.float64)
+            graphs[-1].forces = forces
+    if graphs:
+        pairs.fit(graphs)
+        explained, pulls, _ = pairs.labels(collate(graphs))
+        left = torch.cat([graph.forces for graph in graphs]) - pulls
+    else:
+        explained, left = torch.zeros(1, dtype=torch.float64), frames.forces
+    scale = float(left.square().mean().sqrt())
+    references = dict.fromkeys(elements, start_of(frames) - float(explained.mean()) / len(frames.numbers))
     free = {z: -value for z, value in references.items()} if frames.free else None
-    model = EnergyModel(config, references, scale, zbl=options.zbl, free_atoms=free)
+    model = EnergyModel(config, references, scale, zbl=options.zbl, free_atoms=free, pair_baseline=bool(graphs))
+    if graphs:
+        model.pair_baseline.coefficients.copy_(pairs.coefficients)
 
     def inputs(positions, edges, count):
         split = positions.reshape(count, -1, 3).numpy()
@@ -73,6 +90,7 @@ def sorbus(frames, options):
         what += f", body order {config.body_order}"
         what += f", radial networks of width {config.radial_hidden}" if config.radial_hidden else ", linear radial"
     what += ", core repulsion" if options.zbl else ""
+    what += ", pair baseline" if graphs else ""
     what += ", free atoms as limit" if free else ""
     how = "twice" if options.exact else "by differences"
     what = f"Sorbus, {what}, eager, float32, losses on forces differentiated {how}"

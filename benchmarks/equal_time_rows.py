@@ -30,7 +30,7 @@ class Source(NamedTuple):
     squeezed: int = 0  # frames of the training file kept aside as a test, those whose bonds are squeezed most
 
     def path(self, file: str) -> Path:
-        """Where a file of this set is."""
+        """Where a file of this set is; a folder of ours is absolute."""
         return data_root() / self.folder / file
 
     def test(self, name: str) -> TestSet:
@@ -48,6 +48,7 @@ class Row(NamedTuple):
 
 
 BOTNET = Path("potentials/botnet")
+SURROGATE = Path(__file__).resolve().parent.parent / "runs/benchmarks/surrogate"  # written by `surrogate_molecules.py`
 SOURCES = {
     "3bpa": Source(
         BOTNET / "dataset_3BPA",
@@ -66,6 +67,15 @@ SOURCES = {
         "380 of the 500 frames of 3BPA at 300 K",
         (TestSet("squeezed", "train_300K.xyz.xz", "120 frames of the same file with the most squeezed bonds"),),
         squeezed=120,
+    ),
+    "surrogate": Source(
+        SURROGATE,
+        "300K.xyz",
+        "504 frames of 3BPA at 300 K by GFN2-xTB",
+        (
+            TestSet("hot_600K", "600K.xyz", "120 frames at 600 K by GFN2-xTB"),
+            TestSet("hot_1200K", "1200K.xyz", "144 frames at 1200 K by GFN2-xTB"),
+        ),
     ),
     "acac": Source(
         BOTNET / "dataset_acac",
@@ -97,6 +107,7 @@ SOURCES = {
 }
 ROWS: dict[str, list[Row]] = {
     "squeezed": [],  # to choose by, not to record
+    "surrogate": [],
     "3bpa": [
         Row("B2", "test_300K", "forces_rmse", "nequip"),
         Row("B2a", "test_300K", "forces_rmse", "mace"),

@@ -297,6 +297,7 @@ def main():
     parser.add_argument("--weight-decay", type=float, default=0.0, help="SOAP and AdamW, a step, times the rate")
     parser.add_argument("--apart", action="store_true", help="learn from frames of atoms apart too (ethanol)")
     parser.add_argument("--zbl", action="store_true", help="Sorbus: core repulsion")
+    parser.add_argument("--without-pairs", action="store_true", help="Sorbus: no pair baseline")
     parser.add_argument("--exact", action="store_true", help="Sorbus: differentiate force losses twice")
     parser.add_argument("--network", default="{}", help="Sorbus: keys of NetworkConfig, as JSON")
     parser.add_argument("--nequip-layers", type=int, default=4)

@@ -7,7 +7,8 @@
     python benchmarks/potential_equal_time.py record
 
 3BPA at 300 K it is, or with `--set acac` acetylacetone, with `--set ethanol` ethanol and its dissociation; `--set
-squeezed` keeps some training frames of 3BPA aside to choose by what extrapolates (`squeezed_bonds.py`).
+squeezed` keeps some training frames of 3BPA aside to choose by what extrapolates (`squeezed_bonds.py`), and `--set
+surrogate` asks for 3BPA at 600 and 1200 K by another level of theory, for the same end (`surrogate_molecules.py`).
 
 Make the environments with `python -m venv envs/nequip` and `pip install torch nequip` (mace-torch) there. The protocol
 of the table is `--minutes 180`. Every network gets the same loop (`equal_time_worker.py`); what follows on the command

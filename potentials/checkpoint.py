@@ -20,7 +20,8 @@ from potentials.long_range import LongRangeConfig
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
 
-FORMAT_VERSION = 3  # 2: other architectures than `density`, long-range charges; 3: free atoms, reach of ZBL
+# 2: other architectures than `density`, long-range charges; 3: free atoms, reach of ZBL; 4: pair baseline
+FORMAT_VERSION = 4
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å^3, positive under tension"}
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -61,6 +62,7 @@ def save_checkpoint(
         "energy_scale": model.energy_scale,
         "zbl": model.repulsion is not None,
         "zbl_reach": model.repulsion.reach if model.repulsion else None,
+        "pair_baseline": model.pair_baseline is not None,
         "long_range": model.long_range.config.model_dump(mode="json") if model.long_range else None,
         "network": model.config.model_dump(mode="json"),
         "units": _UNITS,
@@ -110,6 +112,7 @@ def load_checkpoint(
         parse_config(LongRangeConfig, long_range, str(folder / DESCRIPTION)) if long_range is not None else None,
         elements_from_symbols(description.get("free_atoms", {})),
         description.get("zbl_reach") or 1.0,  # what formats 1 and 2 had
+        description.get("pair_baseline", False),
     )
     tensors = _read_weights(folder / WEIGHTS, description["weights_sha256"])
     try:
@@ -147,6 +150,8 @@ def _read_description(path: Path) -> dict[str, Any]:
     }
     if version >= 3:
         needed["free_atoms"] = dict
+    if version >= 4:
+        needed["pair_baseline"] = bool
     for key, kind in needed.items():
         if not isinstance(description.get(key), kind):
             raise InputError(f"{path} lacks a proper {key!r}: the file is damaged, copy it again")

@@ -37,10 +37,18 @@ def resolve_start(config: PotentialTrainingConfig) -> PotentialTrainingConfig:
         )
     if "zbl" in config.model_fields_set and config.zbl != (model.repulsion is not None):
         raise InputError(f"zbl differs from start.checkpoint ({where}): leave the key out when fine-tuning")
+    pairs = model.pair_baseline is not None
+    if config.pair_baseline is not None and config.pair_baseline != pairs:
+        raise InputError(f"pair_baseline differs from start.checkpoint ({where}): leave the key out when fine-tuning")
     long_range = model.long_range.config if model.long_range is not None else None
     if "long_range" in config.model_fields_set and config.long_range != long_range:
         raise InputError(f"long_range differs from start.checkpoint ({where}): leave the key out when fine-tuning")
-    found = {"network": model.config, "zbl": model.repulsion is not None, "long_range": long_range}
+    found = {
+        "network": model.config,
+        "zbl": model.repulsion is not None,
+        "pair_baseline": pairs,
+        "long_range": long_range,
+    }
     return config.model_copy(update=found)
 
 

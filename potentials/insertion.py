@@ -118,7 +118,7 @@ def insertion_energies(host: HostState, numbers: np.ndarray, sites: np.ndarray) 
     with torch.no_grad():
         guest_species = model.species(torch.from_numpy(np.asarray(numbers)).long())
         contacts = _contacts(host, sites)
-        total = _repulsion(host, guest_species, contacts, n_placed)
+        total = _pair_energies(host, guest_species, contacts, n_placed)
         inner = _inner_bonds(sites, model.config.cutoff)
         species = guest_species.repeat(n_placed)
         guests = [model.network.embedding[species][:, None, :]]  # features of the molecules' atoms, [B m, 1, C]
@@ -278,11 +278,11 @@ def _layer(
     return Interaction.forward(known, state, species, empty, empty, empty)
 
 
-def _repulsion(host: HostState, guest_species: Tensor, contacts: _Contacts, n_placed: int) -> Tensor:
-    """Core repulsion between molecule and host, both halves of each pair, eV [B]."""
+def _pair_energies(host: HostState, guest_species: Tensor, contacts: _Contacts, n_placed: int) -> Tensor:
+    """Pair energies between molecule and host, both halves of each pair, eV [B]."""
     model = host.model
     total = torch.zeros(n_placed, dtype=torch.float64)
-    if model.repulsion is None or len(contacts.guest) == 0:
+    if not model.pair_terms or len(contacts.guest) == 0:
         return total
     guests = torch.from_numpy(contacts.guest)
     atoms = host.species[torch.from_numpy(contacts.code % len(host.species))]
@@ -290,7 +290,7 @@ def _repulsion(host: HostState, guest_species: Tensor, contacts: _Contacts, n_pl
     lengths = torch.from_numpy(np.linalg.norm(contacts.vector, axis=1)).to(model.dtype)
     pairs = torch.arange(len(guests))
     first, second = torch.cat([pairs, pairs + len(pairs)]), torch.cat([pairs + len(pairs), pairs])
-    energy = model.repulsion(species, first, second, torch.cat([lengths, lengths])).double()
+    energy = model.pair_energies(species, first, second, torch.cat([lengths, lengths])).double()
     return total.index_add(0, torch.from_numpy(_placement(host, contacts.code)).repeat(2), energy)
 
 
@@ -301,12 +301,13 @@ def _alone(host: HostState, numbers: np.ndarray, sites: np.ndarray) -> float:
     potential = NetworkPotential(host.model)
     energy = float(batch_energies(potential, collate([make_graph(numbers, sites)]))[0])
     alone = energy - sum(host.model.reference_energies[int(z)] for z in numbers)
-    if host.model.repulsion is not None:  # between its own atoms: not part of `insertion_energies`' total
+    if host.model.pair_terms:  # between its own atoms: not part of `insertion_energies`' total
         graph = collate([make_graph(numbers, sites)])
         from potentials.neighbours import edge_vectors, neighbour_list
 
         found = neighbour_list(graph, host.model.config.cutoff)
         lengths = torch.linalg.vector_norm(edge_vectors(graph, found).to(host.model.dtype), dim=1)
         species = host.model.species(graph.numbers)
-        alone -= float(host.model.repulsion(species, *found.edge_index, lengths).double().sum())
+        centre, neighbour = found.edge_index
+        alone -= float(host.model.pair_energies(species, centre, neighbour, lengths).double().sum())
     return alone

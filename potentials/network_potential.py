@@ -1,4 +1,4 @@
-"""The trained network as a potential: reference energies and core repulsion added, forces and stress derived."""
+"""The trained network as a potential: reference and pair energies added, forces and stress derived."""
 
 import contextlib
 import copy
@@ -16,6 +16,7 @@ from potentials.errors import InputError
 from potentials.long_range import LongRange, LongRangeConfig
 from potentials.neighbours import Neighbours, VerletList, edge_vectors, neighbour_list
 from potentials.network import EquivariantNetwork, NetworkConfig
+from potentials.pair_baseline import PairBaseline
 from potentials.plain_network import PlainNetwork
 from potentials.potential import PotentialOutput
 from potentials.zbl import REACH, ZBLRepulsion
@@ -24,9 +25,10 @@ from potentials.zbl import REACH, ZBLRepulsion
 class EnergyModel(nn.Module):
     """Total energies with forces and stresses, in eV and Å: what is trained and what is saved.
 
-    E = sum_i [ e(z_i) + s f(z_i) network_i + ZBL_i ] + E_charges, with reference energies e (added in float64, so that
-    all-electron totals of 10^4 eV keep their meV), one energy scale s (the force RMS of the training data) and learned
-    factors f. Where energies of free atoms are known, what the network says fades to them (`potentials.dissociation`).
+    E = sum_i [ e(z_i) + s f(z_i) network_i + pairs_i + ZBL_i ] + E_charges, with reference energies e (added in
+    float64, so that all-electron totals of 10^4 eV keep their meV), one energy scale s (the root mean square of the
+    forces that the network is to learn) and learned factors f. Where energies of free atoms are known, what the network
+    says fades to them (`potentials.dissociation`).
 
     Args:
         config: shape of the network.
@@ -37,6 +39,7 @@ class EnergyModel(nn.Module):
         long_range: add charges and their electrostatic energy (`potentials.long_range`).
         free_atoms: by how much a free atom's energy lies above the reference energy, eV, where that is known.
         zbl_reach: where the core repulsion ends, of the sum of covalent radii.
+        pair_baseline: add the pair energies of `potentials.pair_baseline`, which are nothing until they are fitted.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class EnergyModel(nn.Module):
         long_range: LongRangeConfig | None = None,
         free_atoms: Mapping[int, float] | None = None,
         zbl_reach: float = REACH,
+        pair_baseline: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -58,6 +62,7 @@ class EnergyModel(nn.Module):
             self.network: EquivariantNetwork | PlainNetwork = architecture(config, len(self.elements))
             self.factors = nn.Parameter(torch.ones(len(self.elements)))
             self.repulsion = ZBLRepulsion(self.elements, config.cutoff, zbl_reach) if zbl else None
+            self.pair_baseline = PairBaseline(self.elements, config.cutoff) if pair_baseline else None
             width = config.channels if config.architecture == "plain" else config.carried[0]
             self.long_range = LongRange(long_range, width, self.elements) if long_range else None
             self.dissociation: DissociationLimit | None = None
@@ -162,14 +167,30 @@ class EnergyModel(nn.Module):
     def in_ev(self, outputs: Tensor, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor) -> Tensor:
         """The network's dimensionless outputs [N] with all that comes to them, eV; other arguments as it has them."""
         atomic = outputs * (self.factors[species] * self.energy_scale)
-        if self.dissociation is None and self.repulsion is None:
+        if self.dissociation is None and not self.pair_terms:
             return atomic
         lengths = torch.linalg.vector_norm(vectors, dim=1)
         if self.dissociation is not None:
             atomic = self.dissociation(atomic, species, centre, neighbour, lengths)
-        if self.repulsion is not None:
-            atomic = atomic + self.repulsion(species, centre, neighbour, lengths)
-        return atomic
+        return atomic + self.pair_energies(species, centre, neighbour, lengths)
+
+    @property
+    def pair_terms(self) -> list[PairBaseline | ZBLRepulsion]:
+        """What depends on pairs alone."""
+        return [term for term in (self.pair_baseline, self.repulsion) if term is not None]
+
+    def pair_energies(self, species: Tensor, centre: Tensor, neighbour: Tensor, lengths: Tensor) -> Tensor:
+        """Of each atom, eV [N]: half of every pair's baseline and core repulsion.
+
+        Args:
+            species: element index of each atom [N].
+            centre, neighbour: directed edges, both directions of each bond [E].
+            lengths: bond lengths, Å [E].
+        """
+        energies = lengths.new_zeros(species.shape[0])
+        for term in self.pair_terms:
+            energies = energies + term(species, centre, neighbour, lengths)
+        return energies
 
     def virial_pulls(self, batch: Batch, pulls: Tensor) -> Tensor:
         """From derivatives of anything for the stresses to those for the virials sum_ij r_ij g_ij^T [B, 3, 3]."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from potentials.atom_graph import AtomGraph
 
@@ -49,10 +50,15 @@ def fit_reference_energies(
     return {int(z): float(value) for z, value in zip(elements, start + result, strict=True)}
 
 
-def mean_site_energies(frames: Sequence[AtomGraph]) -> dict[int, float]:
-    """Of each element, eV: where labels say what every atom has (`site_energies`), nothing is left to fit."""
+def mean_site_energies(frames: Sequence[AtomGraph], explained: Tensor | None = None) -> dict[int, float]:
+    """Of each element, eV: where labels say what every atom has (`site_energies`), nothing is left to fit.
+
+    `explained` [all atoms], eV, is what something else gives each atom.
+    """
     numbers = torch.cat([frame.numbers for frame in frames])
     energies = torch.cat([frame.site_energies for frame in frames])
+    if explained is not None:
+        energies = energies - explained
     return {z: float(energies[numbers == z].mean()) for z in numbers.unique().tolist()}
 
 

@@ -18,23 +18,17 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
-from potentials.atom_graph import AtomGraph, collate
+from potentials.atom_graph import AtomGraph
 from potentials.checkpoint import WEIGHTS, save_checkpoint
 from potentials.config import config_hash
-from potentials.dataset import batch_neighbours, split_frames
 from potentials.errors import InputError
 from potentials.files import sha256_file
 from potentials.finetuning import load_start, replay_frames, resolve_start
 from potentials.kernels import use_kernels
 from potentials.label_errors import errors_by_element, evaluate
 from potentials.learning_curve import draw_element_errors, draw_learning_curve, draw_parity, write_metrics
-from potentials.network_potential import EnergyModel, NetworkPotential, elements_from_symbols
-from potentials.reference_energies import (
-    composition_is_ambiguous,
-    composition_matrix,
-    fit_reference_energies,
-    mean_site_energies,
-)
+from potentials.network_potential import EnergyModel, NetworkPotential
+from potentials.new_model import new_model
 from potentials.training_config import PotentialTrainingConfig
 from potentials.training_data import free_atom_energies, lifts, load_frames
 from potentials.training_devices import is_first_process
@@ -42,7 +36,6 @@ from potentials.training_loop import PotentialModule
 from potentials.training_state import STATE, StateKeeper, load_state
 
 METRICS, CURVE, PARITY, ELEMENTS = "metrics.csv", "learning_curve.png", "parity.png", "errors_by_element.png"
-_CALIBRATION_FRAMES = 32
 
 
 class Tracker(Protocol):
@@ -131,7 +124,7 @@ def prepare_training(config: PotentialTrainingConfig) -> Prepared:
     config = resolve_start(config)
     frames, held_out, unbound = load_frames(config)
     if config.start is None:
-        return Prepared(config, _new_model(config, frames, held_out, unbound), frames, held_out, [])
+        return Prepared(config, new_model(config, frames, held_out, unbound), frames, held_out, [])
     model = load_start(config, config.start, frames, held_out)
     model.know_free_atoms({**model.free_atoms, **lifts(free_atom_energies(unbound), model.reference_energies)})
     replayed, remembered = replay_frames(config.start, model, frames, config.seed)
@@ -157,62 +150,6 @@ def fit_to_device(config: PotentialTrainingConfig, model: EnergyModel) -> None:
 def trains_on_gpu(config: PotentialTrainingConfig) -> bool:
     """Whether the training will find a GPU to run on."""
     return config.train.device != "cpu" and torch.cuda.is_available()
-
-
-def _new_model(
-    config: PotentialTrainingConfig,
-    frames: Sequence[AtomGraph],
-    held_out: Sequence[AtomGraph],
-    unbound: Sequence[AtomGraph],
-) -> EnergyModel:
-    numbers = [frame.numbers.numpy() for frame in frames]
-    elements = sorted({int(z) for system in numbers for z in system})
-    unseen = sorted({int(z) for frame in held_out for z in frame.numbers} - set(elements))
-    if unseen:
-        names = ", ".join(chemical_symbols[z] for z in unseen)
-        raise InputError(f"validation frames hold {names}, which no training frame does: move some to the training set")
-    counts = composition_matrix(numbers, elements)
-    energies = [frame.energy.item() for frame in frames]
-    free = free_atom_energies(unbound)
-    if config.reference_energies is not None:
-        given = elements_from_symbols(config.reference_energies)
-        lacking = ", ".join(chemical_symbols[z] for z in elements if z not in given)
-        if lacking:
-            raise InputError(
-                f"reference_energies lack {lacking}, which the training data hold: add them or drop the key"
-            )
-        references = {z: given[z] for z in elements}
-    elif "site_energies" in frames[0]:
-        references = mean_site_energies(frames)
-    else:
-        all_free = free if set(elements) <= set(free) else None
-        references = fit_reference_energies(counts, energies, elements, all_free)
-        if not all_free and composition_is_ambiguous(counts):
-            logging.getLogger(__name__).info("compositions do not fix each element's reference energy, only their sums")
-    if "forces" in frames[0]:
-        scale = float(torch.cat([frame.forces for frame in frames]).square().mean().sqrt())
-    else:
-        rest = torch.tensor(energies) - torch.from_numpy(counts).double() @ torch.tensor(
-            list(references.values()), dtype=torch.float64
-        )
-        scale = float((rest / torch.from_numpy(counts.sum(1))).std())
-    dtype = torch.float64 if config.precision == "float64" else torch.float32
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        # forces that all vanish (one perfect crystal) say nothing about the scale
-        model = EnergyModel(
-            config.network,
-            references,
-            scale if scale > 1e-6 else 1.0,
-            config.zbl,
-            dtype,
-            config.long_range,
-            lifts(free, references),
-        )
-    some = split_frames(frames, _CALIBRATION_FRAMES / len(frames), config.seed)[1] if len(frames) > 1 else frames
-    sample = collate(list(some))
-    model.calibrate(sample, batch_neighbours(sample))
-    return model
 
 
 def _identity(config: PotentialTrainingConfig) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_a_device_that_is_not_there_is_named(saved: Path, device: str) -> None:
 
 def test_description_says_what_a_reader_needs(saved: Path) -> None:
     description = json.loads((saved / "model.json").read_text())
-    assert description["format_version"] == 3
+    assert description["format_version"] == 4
     assert description["elements"] == ["H", "O"]
     assert description["reference_energies"] == {"H": -13.6, "O": -2041.8}
     assert description["units"]["energy"] == "eV"

@@ -28,7 +28,11 @@ def system(dtype=torch.float64, **changes):
         ]
     )
     torch.manual_seed(0)
-    model = EnergyModel(NetworkConfig(**SHAPE | changes), {1: -1.0, 6: 2.0, 8: 0.5}, 2.0, zbl=True, dtype=dtype)
+    model = EnergyModel(
+        NetworkConfig(**SHAPE | changes), {1: -1.0, 6: 2.0, 8: 0.5}, 2.0, zbl=True, dtype=dtype, pair_baseline=True
+    )
+    assert model.pair_baseline is not None
+    torch.nn.init.constant_(model.pair_baseline.coefficients, 0.5)
     neighbours = neighbour_list(batch, 4.0)
     model.calibrate(batch, neighbours)
     return model, batch, neighbours

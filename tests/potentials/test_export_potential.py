@@ -48,7 +48,9 @@ def water() -> Atoms:
 
 def trained(config: NetworkConfig = TINY, dtype: torch.dtype = torch.float64) -> NetworkPotential:
     torch.manual_seed(0)
-    model = EnergyModel(config, ENERGIES, 0.5, zbl=True, dtype=dtype)
+    model = EnergyModel(config, ENERGIES, 0.5, zbl=True, dtype=dtype, pair_baseline=True)
+    assert model.pair_baseline is not None
+    torch.nn.init.constant_(model.pair_baseline.coefficients, -0.2)
     batch = collate([graph_from_atoms(atoms) for atoms in (salt(), water())])
     model.calibrate(batch, neighbour_list(batch, config.cutoff))
     return NetworkPotential(model, "tiny")

@@ -27,7 +27,9 @@ def zeolite_like() -> Structure:
 def network(layers: int, zbl: bool, carried: tuple[int, ...] = (6, 4, 3)) -> NetworkPotential:
     torch.manual_seed(layers)
     config = NetworkConfig(cutoff=3.0, channels=6, carried=carried, layers=layers, radial_hidden=8)
-    model = EnergyModel(config, {6: -1.5, 8: 2.5}, 0.7, zbl, torch.float64)
+    model = EnergyModel(config, {6: -1.5, 8: 2.5}, 0.7, zbl, torch.float64, pair_baseline=zbl)
+    if model.pair_baseline is not None:
+        torch.nn.init.constant_(model.pair_baseline.coefficients, 0.3)
     torch.nn.init.uniform_(model.factors, 0.5, 1.5)
     batch = collate([graph_from_structure(zeolite_like()), make_graph(CO2, SHAPE)])
     model.calibrate(batch, neighbour_list(batch, config.cutoff))

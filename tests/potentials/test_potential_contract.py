@@ -51,8 +51,13 @@ def trained_network(folder: Path) -> Potential:
     network = pytest.importorskip("potentials.network")
     torch.manual_seed(0)
     model = network_potential.EnergyModel(
-        network.NetworkConfig(cutoff=4.0, channels=8), {1: -1.0, 8: -2.0, 11: -3.0, 17: -4.0}, 0.5, zbl=True
+        network.NetworkConfig(cutoff=4.0, channels=8),
+        {1: -1.0, 8: -2.0, 11: -3.0, 17: -4.0},
+        0.5,
+        zbl=True,
+        pair_baseline=True,
     )
+    torch.nn.init.constant_(model.pair_baseline.coefficients, 0.1)
     batch = collate([graph_from_atoms(atoms) for atoms in salt_and_water()])
     model.calibrate(batch, neighbour_list(batch, 4.0))
     checkpoint.save_checkpoint(folder / "network", model, name="tiny")

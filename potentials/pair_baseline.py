@@ -1,0 +1,136 @@
+"""Smooth pair energies, fitted to the training forces before the network sees them: what it extrapolates from.
+
+A network reverts to nothing where it has seen nothing. Trained on a molecule at 300 K it restores a bond stretched or
+squeezed beyond what it saw too weakly, and the farther the weaker. So each pair of elements gets the sum of a few
+decaying exponentials of the distance,
+
+    V(r) = sum_k c_k exp(-a_k (r/d - 1)) u(r),
+
+with d the sum of the covalent radii and u the network's smooth cutoff, the shapes that bonds (Morse 1929) and closed
+shells (Born and Mayer 1932) have. Their coefficients follow the forces of training frames by linear least squares with
+a ridge, c in eV at the length of a bond. Elements that no frame holds bonded to each other get none: what their far
+side says of closer contacts is arbitrary. The network learns the rest, and where it falls silent the pairs go on as
+pairs do.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from ase.data import covalent_radii
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from potentials.atom_graph import AtomGraph, collate
+from potentials.neighbours import Neighbours, edge_vectors
+from potentials.radial import polynomial_cutoff
+
+DECAYS = (2.0, 4.0, 6.0, 8.0)  # a_k
+MOST_ELEMENTS = 16  # the least squares have 4 unknowns a pair of elements; of many elements most pairs are too rare
+_BONDED = 1.3  # of the sum of covalent radii; nearer pairs are bonds
+_RIDGE = 1e-4  # Å^-2: mean squared forces and squared coefficients are both energies squared
+_MOST_ATOMS = 20_000  # that the fit looks at
+
+
+class PairBaseline(nn.Module):
+    """Half of each pair's energy for either atom; coefficients are constants, saved with the weights.
+
+    Args:
+        elements: atomic number of each species index.
+        cutoff: Å, of the network.
+        dtype: of its arithmetic; default torch's.
+    """
+
+    def __init__(self, elements: Sequence[int], cutoff: float, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        dtype = dtype or torch.get_default_dtype()
+        radii = torch.tensor([float(covalent_radii[z]) for z in elements], dtype=dtype)
+        self.register_buffer("numbers", torch.tensor(elements), persistent=False)
+        self.register_buffer("radii", radii, persistent=False)
+        self.register_buffer("decays", torch.tensor(DECAYS, dtype=dtype), persistent=False)
+        self.register_buffer("coefficients", torch.zeros(len(elements), len(elements), len(DECAYS), dtype=dtype))
+        self.numbers: Tensor
+        self.radii: Tensor
+        self.decays: Tensor
+        self.coefficients: Tensor  # eV, symmetric in the species
+
+    def forward(self, species: Tensor, centre: Tensor, neighbour: Tensor, lengths: Tensor) -> Tensor:
+        """Atomic energies, eV [N].
+
+        Args:
+            species: element index of each atom [N].
+            centre, neighbour: directed edges, both directions of each bond [E].
+            lengths: bond lengths, Å [E].
+        """
+        first, second = species[centre], species[neighbour]
+        pair = (self.coefficients[first, second] * self.shapes(first, second, lengths)).sum(1)
+        return pair.new_zeros(species.shape[0]).index_add(0, centre, 0.5 * pair)
+
+    def shapes(self, first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
+        """The exponentials [E, decays] of pairs of species `first`, `second` [E] at `lengths`, Å [E]."""
+        scaled = lengths / (self.radii[first] + self.radii[second]) - 1
+        return torch.exp(-self.decays * scaled[:, None]) * polynomial_cutoff(lengths / self.cutoff)[:, None]
+
+    def labels(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies [B] and forces [N, 3], and the energies of the atoms [N], of frames with neighbours; eV, eV/Å."""
+        species, centre, neighbour, vectors = self._edges(batch)
+        vectors.requires_grad_()
+        with torch.enable_grad():
+            sites = self(species, centre, neighbour, torch.linalg.vector_norm(vectors, dim=1))
+            (pull,) = torch.autograd.grad(sites.sum(), vectors)
+        forces = pull.new_zeros(len(species), 3).index_add(0, centre, pull).index_add(0, neighbour, -pull)
+        energies = pull.new_zeros(batch.num_graphs).index_add(0, batch.batch, sites.detach())
+        return energies.double(), forces.double(), sites.detach().double()
+
+    def fit(self, frames: Sequence[AtomGraph]) -> None:
+        """Choose the coefficients by the forces of frames with neighbours; by the first ones where they are many.
+
+        Least squares over all force components f with design A: |f - A c|^2 / count + ridge |c|^2.
+        """
+        pairs, unknowns = self._unknowns()
+        normal, right = torch.zeros(unknowns, unknowns).double(), torch.zeros(unknowns).double()
+        bonded = torch.zeros(unknowns // len(DECAYS), dtype=torch.bool)
+        count = 0
+        for frame in frames:
+            species, centre, neighbour, vectors = self._edges(collate([frame]))
+            kinds, lengths = pairs[species[centre], species[neighbour]], torch.linalg.vector_norm(vectors, dim=1)
+            bonds = self.radii[species[centre]] + self.radii[species[neighbour]]
+            bonded[kinds[lengths < _BONDED * bonds]] = True
+            design = self._design(species, centre, neighbour, vectors, kinds, len(bonded))
+            forces = frame.forces.double().reshape(-1)
+            normal, right, count = normal + design.T @ design, right + design.T @ forces, count + len(forces)
+            if count > 3 * _MOST_ATOMS:
+                break
+        kept = bonded.repeat_interleave(len(DECAYS)).double()
+        normal, right = normal * kept * kept[:, None] / count, right * kept / count
+        found = torch.linalg.solve(normal + _RIDGE * torch.eye(unknowns).double(), right)
+        self.coefficients.copy_(found.view(-1, len(DECAYS))[pairs])
+
+    def _unknowns(self) -> tuple[Tensor, int]:
+        """Place of each pair of species among the pairs [S, S], and how many coefficients all of them have."""
+        kinds = len(self.radii)
+        upper = torch.triu_indices(kinds, kinds)
+        pairs = torch.zeros(kinds, kinds, dtype=torch.int64)
+        pairs[upper[0], upper[1]] = pairs[upper[1], upper[0]] = torch.arange(upper.shape[1])
+        return pairs, upper.shape[1] * len(DECAYS)
+
+    def _edges(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Species [N], centres and neighbours [E] and vectors, Å [E, 3], of frames that carry their neighbours."""
+        centre, neighbour = batch.edge_index
+        vectors = edge_vectors(batch, Neighbours(batch.edge_index, batch.shifts, batch.batch[centre]))
+        return torch.searchsorted(self.numbers, batch.numbers), centre, neighbour, vectors.detach().to(self.radii)
+
+    def _design(
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, kinds: Tensor, count: int
+    ) -> Tensor:
+        """Forces by each coefficient if it were 1 eV, eV/Å [3 N, unknowns]; `kinds` [E] says which of `count` pairs."""
+        lengths = torch.linalg.vector_norm(vectors, dim=1).requires_grad_()
+        with torch.enable_grad():
+            shapes = self.shapes(species[centre], species[neighbour], lengths)
+            slopes = [
+                torch.autograd.grad(shapes[:, k].sum(), lengths, retain_graph=True)[0] for k in range(len(DECAYS))
+            ]
+        along = vectors / lengths.detach()[:, None]
+        pulls = along[:, :, None] * torch.stack(slopes, 1)[:, None]  # on the centre [E, 3, decays]
+        design = pulls.new_zeros(len(species) * count, 3, len(DECAYS)).index_add(0, centre * count + kinds, pulls)
+        return design.view(len(species), count, 3, len(DECAYS)).transpose(1, 2).reshape(3 * len(species), -1).double()
