@@ -1,16 +1,16 @@
 """Smooth pair energies, fitted to the training forces before the network sees them: what it extrapolates from.
 
 A network reverts to nothing where it has seen nothing. Trained on a molecule at 300 K it restores a bond stretched or
-squeezed beyond what it saw too weakly, and the farther the weaker. So each pair of elements gets the sum of a few
-decaying exponentials of the distance,
+squeezed beyond what it saw too weakly, the farther the weaker, and the more so the longer it is trained. So each pair
+of elements gets the sum of a few decaying exponentials of the distance,
 
     V(r) = sum_k c_k exp(-a_k (r/d - 1)) u(r),
 
-with d the sum of the covalent radii and u the network's smooth cutoff, the shapes that bonds (Morse 1929) and closed
-shells (Born and Mayer 1932) have. Their coefficients follow the forces of training frames by linear least squares with
-a ridge, c in eV at the length of a bond. Elements that no frame holds bonded to each other get none: what their far
-side says of closer contacts is arbitrary. The network learns the rest, and where it falls silent the pairs go on as
-pairs do.
+with d the sum of the covalent radii and u a smooth cutoff at 2 d, the shapes that bonds (Morse 1929) and closed shells
+(Born and Mayer 1932) have. Bonds and angles are in reach, torsions are not: how molecules fold, pairs do not say. The
+coefficients follow the forces of training frames by linear least squares with a ridge, c in eV at the length of a bond.
+Elements that no frame holds bonded to each other get none: what their far side says of closer contacts is arbitrary.
+The network learns the rest, and where it falls silent the pairs go on as pairs do.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from potentials.neighbours import Neighbours, edge_vectors
 from potentials.radial import polynomial_cutoff
 
 DECAYS = (2.0, 4.0, 6.0, 8.0)  # a_k
+REACH = 2.0  # of d
 MOST_ELEMENTS = 16  # the least squares have 4 unknowns a pair of elements; of many elements most pairs are too rare
 _BONDED = 1.3  # of the sum of covalent radii; nearer pairs are bonds
 _RIDGE = 1e-4  # Å^-2: mean squared forces and squared coefficients are both energies squared
@@ -36,7 +37,7 @@ class PairBaseline(nn.Module):
 
     Args:
         elements: atomic number of each species index.
-        cutoff: Å, of the network.
+        cutoff: Å, of the network; no pair reaches farther.
         dtype: of its arithmetic; default torch's.
     """
 
@@ -68,8 +69,9 @@ class PairBaseline(nn.Module):
 
     def shapes(self, first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
         """The exponentials [E, decays] of pairs of species `first`, `second` [E] at `lengths`, Å [E]."""
-        scaled = lengths / (self.radii[first] + self.radii[second]) - 1
-        return torch.exp(-self.decays * scaled[:, None]) * polynomial_cutoff(lengths / self.cutoff)[:, None]
+        bonds = self.radii[first] + self.radii[second]
+        ends = polynomial_cutoff(lengths / (REACH * bonds).clamp(max=self.cutoff))
+        return torch.exp(-self.decays * (lengths / bonds - 1)[:, None]) * ends[:, None]
 
     def labels(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Energies [B] and forces [N, 3], and the energies of the atoms [N], of frames with neighbours; eV, eV/Å."""

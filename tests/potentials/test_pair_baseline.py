@@ -75,11 +75,15 @@ def test_forces_are_minus_the_slope_of_the_energy() -> None:
     assert forces.sum(0).abs().max() < 1e-12
 
 
-def test_pairs_end_smoothly_at_the_cutoff() -> None:
+def test_pairs_end_smoothly_at_twice_the_length_of_a_bond_or_the_cutoff() -> None:
     pairs = true_pairs()
-    zero = torch.zeros(1, dtype=torch.int64)
-    for distance, largest in ((CUTOFF - 1e-3, 1e-7), (CUTOFF, 0.0), (CUTOFF + 1.0, 0.0)):
-        assert pairs.shapes(zero, zero + 1, torch.tensor([distance], dtype=torch.float64)).abs().max() <= largest
+    for other, end in ((0, 4 * covalent_radii[1]), (1, 2 * (covalent_radii[1] + covalent_radii[6]))):
+        kinds = torch.zeros(1, dtype=torch.int64), torch.tensor([other])
+        for distance, largest in ((end - 1e-3, 1e-7), (end + 1e-9, 0.0), (CUTOFF + 1.0, 0.0)):
+            assert pairs.shapes(*kinds, torch.tensor([distance], dtype=torch.float64)).abs().max() <= largest
+    near = PairBaseline([6], 2.0, torch.float64)
+    one = torch.zeros(1, dtype=torch.int64)
+    assert not near.shapes(one, one, torch.tensor([2.0], dtype=torch.float64)).any()
 
 
 def test_pairs_behind_the_labels_are_found_again() -> None:
@@ -206,4 +210,4 @@ def test_the_length_of_a_bond_is_its_unit() -> None:
     one = torch.ones(1, dtype=torch.int64)
     shapes = pairs.shapes(0 * one, one, bond)[0]
     assert shapes.min() == shapes.max()  # each is what the cutoff leaves of 1
-    assert 0.9 < shapes[0] < 1.0
+    assert 0.8 < shapes[0] < 1.0
