@@ -43,11 +43,12 @@ def sorbus(frames, options):
     elements = sorted({int(z) for z in frames.numbers})
     pairs = PairBaseline(elements, CUTOFF, torch.float64)
     graphs = []
-    for positions, edges, forces in zip(frames.positions, frames.edges, frames.forces, strict=True):
+    arrays = (frames.positions, frames.edges, frames.energies, frames.forces)
+    for positions, edges, energy, forces in zip(*arrays, strict=True):
         if not options.without_pairs and edges.shape[1] and not forces.isnan().any():
             graphs.append(make_graph(frames.numbers, positions.numpy()))
             graphs[-1].edge_index, graphs[-1].shifts = edges, torch.zeros(edges.shape[1], 3, dtype=torch.float64)
-            graphs[-1].forces = forces
+            graphs[-1].energy, graphs[-1].forces = energy[None], forces
     if graphs:
         pairs.fit(graphs)
         explained, pulls, _ = pairs.labels(collate(graphs))

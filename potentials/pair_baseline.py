@@ -8,7 +8,7 @@ of elements gets the sum of a few decaying exponentials of the distance,
 
 with d the sum of the covalent radii and u a smooth cutoff at 2 d, the shapes that bonds (Morse 1929) and closed shells
 (Born and Mayer 1932) have. Bonds and angles are in reach, torsions are not: how molecules fold, pairs do not say. The
-coefficients follow the forces of training frames by linear least squares with a ridge, c in eV at the length of a bond.
+coefficients follow forces and energies of training frames by least squares with a ridge, c in eV at the bond's length.
 Elements that no frame holds bonded to each other get none: what their far side says of closer contacts is arbitrary.
 The network learns the rest, and where it falls silent the pairs go on as pairs do.
 """
@@ -29,6 +29,7 @@ REACH = 2.0  # of d
 MOST_ELEMENTS = 16  # the least squares have 4 unknowns a pair of elements; of many elements most pairs are too rare
 _BONDED = 1.3  # of the sum of covalent radii; nearer pairs are bonds
 _RIDGE = 1e-4  # Å^-2: mean squared forces and squared coefficients are both energies squared
+_ENERGY_WEIGHT = 10.0  # Å^-2; energies an atom spread by a tenth to a third of what forces do times 1 Å
 _MOST_ATOMS = 20_000  # that the fit looks at
 
 
@@ -85,28 +86,41 @@ class PairBaseline(nn.Module):
         return energies.double(), forces.double(), sites.detach().double()
 
     def fit(self, frames: Sequence[AtomGraph]) -> None:
-        """Choose the coefficients by the forces of frames with neighbours; by the first ones where they are many.
+        """Choose the coefficients by the labels of frames with neighbours; of the first ones where they are many.
 
-        Least squares over all force components f with design A: |f - A c|^2 / count + ridge |c|^2.
+        Least squares of force components f and of energies e an atom (of a frame, or of every atom where labels say),
+
+            |f - A c|^2 / forces + weight |e - B c - references|^2 / energies + ridge |c|^2,
+
+        with a reference energy an element that is fitted along and forgotten. Energies hardly move the pairs of one
+        molecule; where atoms have more or fewer neighbours they say what a neighbour is worth.
         """
         pairs, unknowns = self._unknowns()
-        normal, right = torch.zeros(unknowns, unknowns).double(), torch.zeros(unknowns).double()
+        kinds = len(self.radii)
         bonded = torch.zeros(unknowns // len(DECAYS), dtype=torch.bool)
-        count = 0
+        of_forces, of_energies = _Sums(unknowns), _Sums(unknowns + kinds)
         for frame in frames:
             species, centre, neighbour, vectors = self._edges(collate([frame]))
-            kinds, lengths = pairs[species[centre], species[neighbour]], torch.linalg.vector_norm(vectors, dim=1)
+            kind, lengths = pairs[species[centre], species[neighbour]], torch.linalg.vector_norm(vectors, dim=1)
             bonds = self.radii[species[centre]] + self.radii[species[neighbour]]
-            bonded[kinds[lengths < _BONDED * bonds]] = True
-            design = self._design(species, centre, neighbour, vectors, kinds, len(bonded))
-            forces = frame.forces.double().reshape(-1)
-            normal, right, count = normal + design.T @ design, right + design.T @ forces, count + len(forces)
-            if count > 3 * _MOST_ATOMS:
+            bonded[kind[lengths < _BONDED * bonds]] = True
+            shares, pulls = self._design(species, centre, neighbour, vectors, kind, len(bonded))
+            of_forces.add(pulls, frame.forces.double().reshape(-1))
+            rows = torch.cat([shares, nn.functional.one_hot(species, kinds).double()], dim=1)
+            if "site_energies" in frame:
+                of_energies.add(rows, frame.site_energies.double())
+            else:
+                of_energies.add(rows.mean(0, keepdim=True), frame.energy.double() / len(species))
+            if of_forces.rows > 3 * _MOST_ATOMS:
                 break
-        kept = bonded.repeat_interleave(len(DECAYS)).double()
-        normal, right = normal * kept * kept[:, None] / count, right * kept / count
-        found = torch.linalg.solve(normal + _RIDGE * torch.eye(unknowns).double(), right)
-        self.coefficients.copy_(found.view(-1, len(DECAYS))[pairs])
+        normal, right = (_ENERGY_WEIGHT * part / of_energies.rows for part in (of_energies.normal, of_energies.right))
+        normal[:unknowns, :unknowns] += of_forces.normal / of_forces.rows
+        right[:unknowns] += of_forces.right / of_forces.rows
+        kept = torch.cat([bonded.repeat_interleave(len(DECAYS)), torch.ones(kinds, dtype=torch.bool)]).double()
+        ridge = torch.full((unknowns + kinds,), _RIDGE).double()
+        ridge[unknowns:] = 1e-8  # one molecule does not tell its elements apart
+        found = torch.linalg.solve(normal * kept * kept[:, None] + torch.diag(ridge), right * kept)
+        self.coefficients.copy_(found[:unknowns].view(-1, len(DECAYS))[pairs])
 
     def _unknowns(self) -> tuple[Tensor, int]:
         """Place of each pair of species among the pairs [S, S], and how many coefficients all of them have."""
@@ -123,9 +137,12 @@ class PairBaseline(nn.Module):
         return torch.searchsorted(self.numbers, batch.numbers), centre, neighbour, vectors.detach().to(self.radii)
 
     def _design(
-        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, kinds: Tensor, count: int
-    ) -> Tensor:
-        """Forces by each coefficient if it were 1 eV, eV/Å [3 N, unknowns]; `kinds` [E] says which of `count` pairs."""
+        self, species: Tensor, centre: Tensor, neighbour: Tensor, vectors: Tensor, kind: Tensor, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """What a coefficient of 1 eV gives: atoms' energies, eV [N, unknowns], and forces, eV/Å [3 N, unknowns].
+
+        `kind` [E] says which of `count` pairs an edge is of.
+        """
         lengths = torch.linalg.vector_norm(vectors, dim=1).requires_grad_()
         with torch.enable_grad():
             shapes = self.shapes(species[centre], species[neighbour], lengths)
@@ -133,6 +150,24 @@ class PairBaseline(nn.Module):
                 torch.autograd.grad(shapes[:, k].sum(), lengths, retain_graph=True)[0] for k in range(len(DECAYS))
             ]
         along = vectors / lengths.detach()[:, None]
+        places, atoms = centre * count + kind, len(species)
         pulls = along[:, :, None] * torch.stack(slopes, 1)[:, None]  # on the centre [E, 3, decays]
-        design = pulls.new_zeros(len(species) * count, 3, len(DECAYS)).index_add(0, centre * count + kinds, pulls)
-        return design.view(len(species), count, 3, len(DECAYS)).transpose(1, 2).reshape(3 * len(species), -1).double()
+        pulls = pulls.new_zeros(atoms * count, 3, len(DECAYS)).index_add(0, places, pulls)
+        pulls = pulls.view(atoms, count, 3, len(DECAYS)).transpose(1, 2).reshape(3 * atoms, -1)
+        shares = shapes.new_zeros(atoms * count, len(DECAYS)).index_add(0, places, 0.5 * shapes.detach())
+        return shares.view(atoms, -1).double(), pulls.double()
+
+
+class _Sums:
+    """Normal equations of a least-squares problem whose rows come in parts."""
+
+    def __init__(self, unknowns: int) -> None:
+        self.normal = torch.zeros(unknowns, unknowns, dtype=torch.float64)
+        self.right = torch.zeros(unknowns, dtype=torch.float64)
+        self.rows = 0
+
+    def add(self, design: Tensor, target: Tensor) -> None:
+        """Rows [R, unknowns] and what they shall come to [R]."""
+        self.normal += design.T @ design
+        self.right += design.T @ target
+        self.rows += len(target)

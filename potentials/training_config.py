@@ -96,8 +96,8 @@ class PotentialTrainingConfig(Config):
     network: NetworkConfig = NetworkConfig()
     precision: Literal["float32", "float64"] = "float32"
     zbl: bool = False  # screened nuclear repulsion inside bond lengths
-    # smooth energies of pairs, fitted to the forces beforehand, that the network learns what is missing from
-    # (`potentials.pair_baseline`); null: where there are forces and few elements
+    # smooth energies of pairs, fitted to the labels beforehand, that the network learns what is missing from
+    # (`potentials.pair_baseline`); null: for molecules, where there are forces and few elements
     pair_baseline: bool | None = None
     long_range: LongRangeConfig | None = None  # latent charges and their electrostatic energy; {} for the defaults
     # eV by symbol, e.g. isolated atoms: {H: -13.6}; without them they are fitted to the data

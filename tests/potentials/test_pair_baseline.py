@@ -113,12 +113,14 @@ def test_elements_that_were_never_bonded_get_none() -> None:
         random = np.random.default_rng(number)
         frame = make_graph([1, 1], [[0, 0, 0], [2.5 + 0.05 * random.normal(), 0, 0]])
         frame.forces = torch.from_numpy(random.normal(size=(2, 3)))
+        frame.energy = torch.zeros(1)
         frames.append(frame)
     attach_neighbours(frames, CUTOFF)
     found = PairBaseline([1], CUTOFF, torch.float64)
     found.fit(frames)
     assert not found.coefficients.any()
     bonded = make_graph([1, 1], [[0, 0, 0], [0.75, 0, 0]])
+    bonded.energy = torch.ones(1)
     bonded.forces = torch.tensor([[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0]], dtype=torch.float64)
     attach_neighbours([bonded], CUTOFF)
     found.fit([*frames, bonded])
@@ -188,7 +190,7 @@ def test_training_saves_it_and_fine_tuning_keeps_it(tmp_path: Path) -> None:
         prepare_training(parse_config(PotentialTrainingConfig, {**values, "pair_baseline": False}, "test"))
 
 
-def test_many_elements_and_missing_forces_go_without() -> None:
+def test_many_elements_missing_forces_and_crystals_go_without() -> None:
     frames = labelled(4)
     for frame in frames:
         del frame["forces"]
@@ -200,6 +202,11 @@ def test_many_elements_and_missing_forces_go_without() -> None:
     crowd.energy, crowd.forces = torch.tensor([1.0]), torch.ones(len(numbers), 3, dtype=torch.float64)
     attach_neighbours([crowd], CUTOFF)
     assert new_model(config(), [crowd], [], []).pair_baseline is None
+    solid = labelled(4)
+    for frame in solid:
+        frame.cell, frame.pbc = 20.0 * torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.bool)
+    assert new_model(config(), solid, [], []).pair_baseline is None
+    assert new_model(config(pair_baseline=True), solid, [], []).pair_baseline is not None
     with pytest.raises(InputError, match="at most 16 elements"):
         new_model(config(pair_baseline=True), [crowd], [], [])
 

@@ -52,6 +52,7 @@ def main() -> None:
             "data": {"train": f"{scratch}/train.xyz", "labels": {"stress_key": "stress"}},
             "network": {"cutoff": 4.5, "channels": 8, "carried": [8, 8, 4]},
             "zbl": True,
+            "pair_baseline": True,
             "train": {"epochs": 10, "batch_size": 4, "ema": 0.9, "warmup_steps": 5},
         }
         out = train_potential(parse_config(PotentialTrainingConfig, values, "write_checkpoint"))
