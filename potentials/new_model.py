@@ -87,7 +87,7 @@ def _fitted_baseline(
         raise InputError(
             f"pair_baseline takes at most {MOST_ELEMENTS} elements, the data hold {len(elements)}: leave the key out"
         )
-    # of crystals it has been tried on alloys, and was in the way: pairs say little of what a metal's neighbours are worth
+    # tried on alloys it was in the way: pairs say little of what a metal's neighbours are worth
     molecules = not any(bool(frame.pbc.any()) for frame in frames)
     if wanted is False or not forces or many or not (wanted or molecules):
         return None
