@@ -9,7 +9,8 @@ of elements gets the sum of a few decaying exponentials of the distance,
 with d the sum of the covalent radii and u a smooth cutoff at 2 d, the shapes that bonds (Morse 1929) and closed shells
 (Born and Mayer 1932) have. Bonds and angles are in reach, torsions are not: how molecules fold, pairs do not say. The
 coefficients follow forces and energies of training frames by least squares with a ridge, c in eV at the bond's length.
-Elements that no frame holds bonded to each other get none: what their far side says of closer contacts is arbitrary.
+Elements that no frame holds bonded to each other get none, as what their far side says of closer contacts is arbitrary,
+nor do pairs that would come out attractive far inside a bond.
 The network learns the rest, and where it falls silent the pairs go on as pairs do.
 """
 
@@ -31,6 +32,8 @@ _BONDED = 1.3  # of the sum of covalent radii; nearer pairs are bonds
 _RIDGE = 1e-4  # Å^-2: mean squared forces and squared coefficients are both energies squared
 _ENERGY_WEIGHT = 10.0  # Å^-2; energies an atom spread by a tenth to a third of what forces do times 1 Å
 _MOST_ATOMS = 20_000  # that the fit looks at
+_WILD = 5.0  # times the median of root mean square forces: broken labels must not decide by their squares
+_CORE = (0.4, 0.5, 0.6, 0.7, 0.8)  # of d; a pair that pulls there would let atoms fall into each other, and gets none
 
 
 class PairBaseline(nn.Module):
@@ -86,7 +89,7 @@ class PairBaseline(nn.Module):
         return energies.double(), forces.double(), sites.detach().double()
 
     def fit(self, frames: Sequence[AtomGraph]) -> None:
-        """Choose the coefficients by the labels of frames with neighbours; of the first ones where they are many.
+        """Choose the coefficients by the labels of frames with neighbours; of some of them where they are many.
 
         Least squares of force components f and of energies e an atom (of a frame, or of every atom where labels say),
 
@@ -96,31 +99,35 @@ class PairBaseline(nn.Module):
         molecule; where atoms have more or fewer neighbours they say what a neighbour is worth.
         """
         pairs, unknowns = self._unknowns()
-        kinds = len(self.radii)
-        bonded = torch.zeros(unknowns // len(DECAYS), dtype=torch.bool)
+        kinds, count = len(self.radii), unknowns // len(DECAYS)
+        bonded = torch.zeros(count, dtype=torch.bool)
         of_forces, of_energies = _Sums(unknowns), _Sums(unknowns + kinds)
-        for frame in frames:
+        for frame in _some(frames):
             species, centre, neighbour, vectors = self._edges(collate([frame]))
             kind, lengths = pairs[species[centre], species[neighbour]], torch.linalg.vector_norm(vectors, dim=1)
             bonds = self.radii[species[centre]] + self.radii[species[neighbour]]
             bonded[kind[lengths < _BONDED * bonds]] = True
-            shares, pulls = self._design(species, centre, neighbour, vectors, kind, len(bonded))
+            shares, pulls = self._design(species, centre, neighbour, vectors, kind, count)
             of_forces.add(pulls, frame.forces.double().reshape(-1))
             rows = torch.cat([shares, nn.functional.one_hot(species, kinds).double()], dim=1)
             if "site_energies" in frame:
                 of_energies.add(rows, frame.site_energies.double())
             else:
                 of_energies.add(rows.mean(0, keepdim=True), frame.energy.double() / len(species))
-            if of_forces.rows > 3 * _MOST_ATOMS:
-                break
         normal, right = (_ENERGY_WEIGHT * part / of_energies.rows for part in (of_energies.normal, of_energies.right))
         normal[:unknowns, :unknowns] += of_forces.normal / of_forces.rows
         right[:unknowns] += of_forces.right / of_forces.rows
-        kept = torch.cat([bonded.repeat_interleave(len(DECAYS)), torch.ones(kinds, dtype=torch.bool)]).double()
         ridge = torch.full((unknowns + kinds,), _RIDGE).double()
         ridge[unknowns:] = 1e-8  # one molecule does not tell its elements apart
-        found = torch.linalg.solve(normal * kept * kept[:, None] + torch.diag(ridge), right * kept)
-        self.coefficients.copy_(found[:unknowns].view(-1, len(DECAYS))[pairs])
+        while True:
+            kept = torch.cat([bonded.repeat_interleave(len(DECAYS)), torch.ones(kinds, dtype=torch.bool)]).double()
+            found = torch.linalg.solve(normal * kept * kept[:, None] + torch.diag(ridge), right * kept)
+            coefficients = found[:unknowns].view(count, len(DECAYS))
+            pulling = bonded & ~_repels(coefficients)
+            if not pulling.any():
+                break
+            bonded &= ~pulling
+        self.coefficients.copy_(coefficients[pairs])
 
     def _unknowns(self) -> tuple[Tensor, int]:
         """Place of each pair of species among the pairs [S, S], and how many coefficients all of them have."""
@@ -156,6 +163,20 @@ class PairBaseline(nn.Module):
         pulls = pulls.view(atoms, count, 3, len(DECAYS)).transpose(1, 2).reshape(3 * atoms, -1)
         shares = shapes.new_zeros(atoms * count, len(DECAYS)).index_add(0, places, 0.5 * shapes.detach())
         return shares.view(atoms, -1).double(), pulls.double()
+
+
+def _some(frames: Sequence[AtomGraph]) -> list[AtomGraph]:
+    """Evenly of all frames, of so many atoms that more say no more; without those whose forces are wild."""
+    size = torch.tensor([frame.forces.double().square().mean().sqrt() for frame in frames])
+    tame = [frame for frame, one in zip(frames, size.tolist(), strict=True) if one <= _WILD * float(size.median())]
+    return tame[:: max(1, round(sum(len(frame.numbers) for frame in tame) / _MOST_ATOMS))]
+
+
+def _repels(coefficients: Tensor) -> Tensor:
+    """Whether each pair [pairs, decays] drives atoms apart that are much nearer than a bond."""
+    scaled = torch.tensor(_CORE, dtype=coefficients.dtype)[:, None] - 1
+    energies = coefficients @ torch.exp(-torch.tensor(DECAYS, dtype=coefficients.dtype) * scaled).T
+    return (energies.diff(dim=1) < 0).all(1)
 
 
 class _Sums:

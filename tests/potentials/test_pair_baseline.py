@@ -121,10 +121,33 @@ def test_elements_that_were_never_bonded_get_none() -> None:
     assert not found.coefficients.any()
     bonded = make_graph([1, 1], [[0, 0, 0], [0.75, 0, 0]])
     bonded.energy = torch.ones(1)
-    bonded.forces = torch.tensor([[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0]], dtype=torch.float64)
+    bonded.forces = torch.tensor([[-2.0, 0.0, 0.0], [2.0, 0.0, 0.0]], dtype=torch.float64)
     attach_neighbours([bonded], CUTOFF)
     found.fit([*frames, bonded])
     assert found.coefficients.any()
+
+
+def test_a_broken_label_does_not_decide() -> None:
+    frames, broken = labelled(), labelled(1)[0]
+    broken.forces = 1000 * broken.forces
+    found, with_it = (PairBaseline([1, 6, 8], CUTOFF, torch.float64) for _ in range(2))
+    found.fit(frames)
+    with_it.fit([*frames, broken])
+    assert torch.equal(found.coefficients, with_it.coefficients)
+
+
+def test_pairs_that_would_fall_into_each_other_get_none() -> None:
+    """Forces of the other sign: attraction that grows towards contact."""
+    frames = labelled()
+    for frame in frames:
+        frame.forces = -frame.forces
+    found = PairBaseline([1, 6, 8], CUTOFF, torch.float64)
+    found.fit(frames)
+    scaled = torch.linspace(0.4, 0.8, 9, dtype=torch.float64)[:, None]
+    for first in range(3):
+        for second in range(3):
+            energies = torch.exp(-found.decays * (scaled - 1)) @ found.coefficients[first, second]
+            assert (energies.diff() <= 1e-9).all()
 
 
 def test_what_a_training_starts_from_holds_the_pairs() -> None:
