@@ -32,7 +32,7 @@ _BONDED = 1.3  # of the sum of covalent radii; nearer pairs are bonds
 _RIDGE = 1e-4  # Å^-2: mean squared forces and squared coefficients are both energies squared
 _ENERGY_WEIGHT = 10.0  # Å^-2; energies an atom spread by a tenth to a third of what forces do times 1 Å
 _MOST_ATOMS = 20_000  # that the fit looks at
-_WILD = 5.0  # times the median of root mean square forces: broken labels must not decide by their squares
+_WILD = 50.0  # eV/Å; frames with such a force are broken or nearly so, and must not decide by their squares
 _CORE = (0.4, 0.5, 0.6, 0.7, 0.8)  # of d; a pair that pulls there would let atoms fall into each other, and gets none
 
 
@@ -167,8 +167,7 @@ class PairBaseline(nn.Module):
 
 def _some(frames: Sequence[AtomGraph]) -> list[AtomGraph]:
     """Evenly of all frames, of so many atoms that more say no more; without those whose forces are wild."""
-    size = torch.tensor([frame.forces.double().square().mean().sqrt() for frame in frames])
-    tame = [frame for frame, one in zip(frames, size.tolist(), strict=True) if one <= _WILD * float(size.median())]
+    tame = [frame for frame in frames if float(frame.forces.abs().amax()) <= _WILD] or list(frames)
     return tame[:: max(1, round(sum(len(frame.numbers) for frame in tame) / _MOST_ATOMS))]
 
 
