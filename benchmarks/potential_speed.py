@@ -1,11 +1,14 @@
 """Time energy and forces, and a training step, of the default network: `python benchmarks/potential_speed.py`.
 
+`--pairs` asks instead what the pair baseline costs beside the same network without it.
+
 Ten 3BPA molecules in one batch, float32, neighbour lists at hand, one thread, smallest process time of many calls:
 the protocol of the reference measurements of NequIP and MACE on one core.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,7 +31,9 @@ REPEATS = 15
 
 def main() -> None:
     """Measure and record."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", action="store_true", help="energy and forces with pair baseline against without")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     path = data_root() / "potentials/botnet/dataset_3BPA/train_300K.xyz.xz"
@@ -47,6 +52,9 @@ def main() -> None:
         output = model(batch, neighbours, stress=False, differentiable=True)
         ((output["forces"] - batch.forces).square().mean() + output["energy"].mean()).backward()
 
+    if options.pairs:
+        _time_pairs(model, lambda one: one(batch, neighbours, stress=False), batch.num_nodes, sha256_file(path))
+        return
     size = sum(p.numel() for p in model.parameters())
     protocol = f"3BPA x 10 (270 atoms, {neighbours.edge_index.shape[1]} edges), {size} weights, float32, one thread, "
     digest = sha256_file(path)
@@ -55,6 +63,23 @@ def main() -> None:
     record(id="S10a", value=infer_time, protocol=protocol + "energy and forces", peer_value=PEER_INFERENCE, **common)
     record(
         id="S10b", value=train_time, protocol=protocol + "force loss and gradient", peer_value=PEER_TRAINING, **common
+    )
+
+
+def _time_pairs(model: EnergyModel, call: Callable[[EnergyModel], object], atoms: int, digest: str) -> None:
+    """The same network with pair energies and without, in turns."""
+    paired = EnergyModel(model.config, model.reference_energies, pair_baseline=True)
+    paired.load_state_dict(model.state_dict(), strict=False)
+    seconds = [least_seconds(lambda one=one: call(one), 3) for _ in range(REPEATS) for one in (paired, model)]
+    record(
+        id="S10c",
+        value=1e6 * min(seconds[::2]) / atoms,
+        unit="us/atom",
+        peer="the same network without pair baseline",
+        peer_value=1e6 * min(seconds[1::2]) / atoms,
+        protocol="3BPA x 10, float32, one thread, eager: energy and forces with the pair baseline, in turns without",
+        data_sha256=digest,
+        seed=0,
     )
 
 
