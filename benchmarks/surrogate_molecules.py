@@ -50,7 +50,7 @@ def trajectory(start, kelvin, frames, between, step, seed):
 
 
 def main():
-    """One temperature, or all that are missing."""
+    """The temperatures given, or all; those that are there already are left alone."""
     from ase.io import read, write
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,6 +63,9 @@ def main():
     options.folder.mkdir(parents=True, exist_ok=True)
     for kelvin in options.kelvin:
         path = options.folder / f"{kelvin}K.xyz"
+        if path.exists():
+            print(f"{path.name} is there: delete it to make it again", flush=True)
+            continue
         count, frames, between, step = PLAN[kelvin]
         found = []
         for number in range(count):

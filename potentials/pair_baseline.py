@@ -1,4 +1,4 @@
-"""Smooth pair energies, fitted to the training forces before the network sees them: what it extrapolates from.
+"""Smooth pair energies, fitted to the training labels before the network sees them: what it extrapolates from.
 
 A network reverts to nothing where it has seen nothing. Trained on a molecule at 300 K it restores a bond stretched or
 squeezed beyond what it saw too weakly, the farther the weaker, and the more so the longer it is trained. So each pair
@@ -10,8 +10,8 @@ with d the sum of the covalent radii and u a smooth cutoff at 2 d, the shapes th
 (Born and Mayer 1932) have. Bonds and angles are in reach, torsions are not: how molecules fold, pairs do not say. The
 coefficients follow forces and energies of training frames by least squares with a ridge, c in eV at the bond's length.
 Elements that no frame holds bonded to each other get none, as what their far side says of closer contacts is arbitrary,
-nor do pairs that would come out attractive far inside a bond.
-The network learns the rest, and where it falls silent the pairs go on as pairs do.
+nor do pairs that would come out attractive far inside a bond. The network learns the rest, and where it falls silent,
+pairs go on as pairs do.
 """
 
 from collections.abc import Sequence
