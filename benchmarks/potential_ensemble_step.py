@@ -23,11 +23,11 @@ from benchmarks.record import record  # noqa: E402
 from benchmarks.timing import least_seconds  # noqa: E402
 from potentials import network as network_module  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
-from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
+from potentials.dataset import LabelConfig, attach_neighbours, read_frames  # noqa: E402
 from potentials.density import EdgeLayout, edge_layout  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
 from potentials.neighbour_density import neighbour_density, plain_density  # noqa: E402
-from potentials.neighbours import edge_vectors  # noqa: E402
+from potentials.neighbours import batch_neighbours, edge_vectors  # noqa: E402
 from potentials.network import EquivariantNetwork, NetworkConfig  # noqa: E402
 
 

@@ -32,11 +32,11 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.record import record  # noqa: E402
 from benchmarks.timing import least_seconds  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
-from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
+from potentials.dataset import LabelConfig, attach_neighbours, read_frames  # noqa: E402
 from potentials.density import EdgeLayout, edge_layout  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
 from potentials.neighbour_density import neighbour_density  # noqa: E402
-from potentials.neighbours import edge_vectors  # noqa: E402
+from potentials.neighbours import batch_neighbours, edge_vectors  # noqa: E402
 from potentials.spherical import (  # noqa: E402
     coupling_matrix,
     paths_per_degree,

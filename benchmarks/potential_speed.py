@@ -19,8 +19,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.record import record  # noqa: E402
 from benchmarks.timing import least_seconds  # noqa: E402
 from potentials.atom_graph import collate  # noqa: E402
-from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames  # noqa: E402
+from potentials.dataset import LabelConfig, attach_neighbours, read_frames  # noqa: E402
 from potentials.files import data_root, sha256_file  # noqa: E402
+from potentials.neighbours import batch_neighbours  # noqa: E402
 from potentials.network import NetworkConfig  # noqa: E402
 from potentials.network_potential import EnergyModel  # noqa: E402
 

@@ -13,7 +13,6 @@ import pydantic
 import torch
 from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
-from torch_geometric.data import Batch
 
 from potentials.ase_database import read_ase_database, read_ase_lmdb
 from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
@@ -21,7 +20,7 @@ from potentials.config import Config
 from potentials.errors import InputError
 from potentials.gate import cell_heights
 from potentials.label_units import check_units
-from potentials.neighbours import Neighbours, edge_vectors, neighbour_list
+from potentials.neighbours import edge_vectors, neighbour_list
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -116,11 +115,6 @@ def attach_neighbours(frames: Sequence[AtomGraph], cutoff: float, where: str = "
                 f"{where}, frame {index}: two atoms are {lengths.min():.3g} Å apart, below {_MIN_DISTANCE} Å: "
                 "remove the frame"
             )
-
-
-def batch_neighbours(batch: Batch) -> Neighbours:
-    """The neighbour list of a batch of frames that carry theirs."""
-    return Neighbours(batch.edge_index, batch.shifts, batch.batch[batch.edge_index[0]])
 
 
 def split_frames(

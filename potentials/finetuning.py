@@ -8,8 +8,9 @@ from ase.data import chemical_symbols
 
 from potentials.atom_graph import AtomGraph, collate, graph_from
 from potentials.checkpoint import load_checkpoint
-from potentials.dataset import attach_neighbours, batch_neighbours
+from potentials.dataset import attach_neighbours
 from potentials.errors import InputError
+from potentials.neighbours import batch_neighbours
 from potentials.network_potential import EnergyModel
 from potentials.reference_energies import composition_matrix, fit_reference_energies
 from potentials.structure_files import read_structures

@@ -41,6 +41,11 @@ def neighbour_list(batch: Batch, cutoff: float, *, half: bool = False) -> Neighb
     return _join(parts, batch)
 
 
+def batch_neighbours(batch: Batch) -> Neighbours:
+    """The neighbour list of a batch of frames that carry theirs."""
+    return Neighbours(batch.edge_index, batch.shifts, batch.batch[batch.edge_index[0]])
+
+
 def edge_vectors(batch: Batch, neighbours: Neighbours, cell: Tensor | None = None) -> Tensor:
     """Vectors from centre to neighbour, Å [E, 3]; differentiable in `batch.positions` and the cell."""
     centre, neighbour = neighbours.edge_index

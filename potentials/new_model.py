@@ -9,8 +9,9 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from potentials.atom_graph import AtomGraph, collate
-from potentials.dataset import batch_neighbours, split_frames
+from potentials.dataset import split_frames
 from potentials.errors import InputError
+from potentials.neighbours import batch_neighbours
 from potentials.network_potential import EnergyModel, elements_from_symbols
 from potentials.pair_baseline import MOST_ELEMENTS, PairBaseline
 from potentials.reference_energies import (

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from potentials.atom_graph import AtomGraph, collate
-from potentials.neighbours import Neighbours, edge_vectors
+from potentials.neighbours import batch_neighbours, edge_vectors
 from potentials.radial import polynomial_cutoff
 
 DECAYS = (2.0, 4.0, 6.0, 8.0)  # a_k
@@ -140,7 +140,7 @@ class PairBaseline(nn.Module):
     def _edges(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Species [N], centres and neighbours [E] and vectors, Å [E, 3], of frames that carry their neighbours."""
         centre, neighbour = batch.edge_index
-        vectors = edge_vectors(batch, Neighbours(batch.edge_index, batch.shifts, batch.batch[centre]))
+        vectors = edge_vectors(batch, batch_neighbours(batch))
         return torch.searchsorted(self.numbers, batch.numbers), centre, neighbour, vectors.detach().to(self.radii)
 
     def _design(

@@ -14,10 +14,10 @@ from torch_geometric.data import Batch
 
 from potentials.atom_graph import AtomGraph, collate
 from potentials.augmentation import random_orthogonal, turned
-from potentials.dataset import batch_neighbours
 from potentials.difference_loss import difference_loss
 from potentials.errors import InputError
 from potentials.label_errors import LabelErrors
+from potentials.neighbours import batch_neighbours
 from potentials.network_potential import EnergyModel
 from potentials.soap import SOAP
 from potentials.training_config import PotentialTrainingConfig

@@ -13,9 +13,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from potentials.atom_graph import collate
-from potentials.dataset import LabelConfig, attach_neighbours, batch_neighbours, read_frames, split_frames
+from potentials.dataset import LabelConfig, attach_neighbours, read_frames, split_frames
 from potentials.errors import InputError
-from potentials.neighbours import neighbour_list
+from potentials.neighbours import batch_neighbours, neighbour_list
 
 
 def copper(count: int = 6, seed: int = 0) -> list[Atoms]:

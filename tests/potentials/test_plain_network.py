@@ -15,9 +15,9 @@ from potentials.atom_graph import collate, graph_from_atoms
 from potentials.augmentation import random_orthogonal, turned
 from potentials.checkpoint import load_checkpoint, save_checkpoint
 from potentials.config import parse_config
-from potentials.dataset import attach_neighbours, batch_neighbours
+from potentials.dataset import attach_neighbours
 from potentials.errors import InputError
-from potentials.neighbours import neighbour_list
+from potentials.neighbours import batch_neighbours, neighbour_list
 from potentials.network import NetworkConfig
 from potentials.network_potential import EnergyModel
 from potentials.plain_network import PlainNetwork
