@@ -56,6 +56,7 @@ StressUnit = Literal["eV/A^3", "GPa", "kbar", "kbar, VASP sign", "virial eV"]
 
 # A training set may hold squeezed frames that no relaxation would accept: only the impossible is refused.
 _MIN_HEIGHT, _MIN_DISTANCE = 0.5, 0.2  # Å
+_TOGETHER = 64  # frames whose neighbours are found at once
 _LMDB = (".lmdb", ".aselmdb", ".mdb")
 _XYZ, _PACKED = (".xyz", ".extxyz"), (".gz", ".xz")
 
@@ -105,16 +106,20 @@ def attach_neighbours(frames: Sequence[AtomGraph], cutoff: float, where: str = "
     Raises:
         InputError: two atoms of a frame on one place, naming `where` and the frame.
     """
-    for index, frame in enumerate(frames):
-        batch = collate([frame])
+    for start in range(0, len(frames), _TOGETHER):
+        group = frames[start : start + _TOGETHER]
+        batch = collate(list(group))
         found = neighbour_list(batch, cutoff)
-        frame.edge_index, frame.shifts = found.edge_index, found.shifts
         lengths = edge_vectors(batch, found).norm(dim=1)
-        if len(lengths) and lengths.min() < _MIN_DISTANCE:
-            raise InputError(
-                f"{where}, frame {index}: two atoms are {lengths.min():.3g} Å apart, below {_MIN_DISTANCE} Å: "
-                "remove the frame"
-            )
+        counts = torch.bincount(found.edge_batch, minlength=len(group)).tolist()
+        parts = found.edge_index.split(counts, dim=1), found.shifts.split(counts), lengths.split(counts)
+        for index, (frame, edges, shifts, near) in enumerate(zip(group, *parts, strict=True)):
+            frame.edge_index, frame.shifts = edges - batch.ptr[index], shifts.clone()
+            if len(near) and near.min() < _MIN_DISTANCE:
+                raise InputError(
+                    f"{where}, frame {start + index}: two atoms are {near.min():.3g} Å apart, below {_MIN_DISTANCE} Å: "
+                    "remove the frame"
+                )
 
 
 def split_frames(

@@ -29,8 +29,10 @@ from potentials.distillation_plan import (
     VALIDATION,
     Frame,
     Task,
+    goes_to_minimum,
     plan_tasks,
     set_of,
+    substituted_frame,
     task_frames,
     told,
 )
@@ -69,6 +71,8 @@ def label_structures(config: DistillationConfig, *, resume: bool = True, progres
     out, parts = config.out, config.out / _PARTS
     tasks, dropped = plan_tasks(config)
     teacher = load_potential(config.teacher)
+    substituted = config.substituted
+    mover = load_potential(substituted.relaxed_by) if substituted.count and substituted.relaxed_by else None
     _check_identity(config, parts, teacher.name, len(tasks), resume)
     chunks = [tasks[start : start + config.part_size] for start in range(0, len(tasks), config.part_size)]
     # generated ones first, so that a run its budget cuts short holds them; the order changes nothing else
@@ -80,7 +84,7 @@ def label_structures(config: DistillationConfig, *, resume: bool = True, progres
                 minutes = (time.monotonic() - started) / 60
                 if config.max_minutes is not None and minutes > config.max_minutes:
                     break
-                write_atomic(path, json.dumps(_label_part(chunk, teacher, config)))
+                write_atomic(path, json.dumps(_label_part(chunk, teacher, mover, config)))
             bar.update(len(chunk))
     done = sum(len(chunk) for number, chunk in enumerate(chunks) if (parts / f"{number:05d}.json").exists())
     if done == 0:
@@ -131,6 +135,22 @@ def trajectory_frames(tasks: Sequence[Task], teacher: Potential, config: Distill
     return frames
 
 
+def relaxed_frames(tasks: Sequence[Task], mover: Potential, config: DistillationConfig) -> list[Frame]:
+    """Substituted structures near minima of another potential; one that potential fails on is taken as it was made."""
+    chosen = [task for task in tasks if goes_to_minimum(task, config)]
+    moved = relax(
+        [task.source.graph for task in chosen],
+        mover,
+        max_steps=config.substituted.relaxed_steps,
+        optimizer="lbfgs",
+        max_atoms_per_batch=config.max_atoms_per_batch,
+    )
+    return [
+        substituted_frame(task, result.structure, config, relaxed=result.failure is None and result.steps > 0)
+        for task, result in zip(chosen, moved, strict=True)
+    ]
+
+
 def label_frames(
     frames: Sequence[Frame], teacher: Potential, config: DistillationConfig
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -155,9 +175,13 @@ def label_frames(
     return records, dropped
 
 
-def _label_part(chunk: Sequence[Task], teacher: Potential, config: DistillationConfig) -> dict[str, Any]:
+def _label_part(
+    chunk: Sequence[Task], teacher: Potential, mover: Potential | None, config: DistillationConfig
+) -> dict[str, Any]:
     frames = [frame for task in chunk for frame in task_frames(task, config)]
     frames += trajectory_frames(chunk, teacher, config)
+    if mover is not None:
+        frames += relaxed_frames(chunk, mover, config)
     records, dropped = label_frames(frames, teacher, config)
     return {"frames": records, "dropped": dict(dropped)}
 

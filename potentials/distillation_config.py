@@ -30,6 +30,12 @@ class SubstitutionConfig(Config):
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.7  # of a structure's elements that are replaced
     reach: Count = 12  # places on Mendeleev's scale from an element to what replaces it
     rattles: tuple[NotNegative, ...] = (0.0, 0.02, 0.05, 0.1, 0.2)  # Å; each structure draws one
+    # A potential that moves some of them towards its own minima before they are perturbed, e.g. an earlier student:
+    # they are then like real crystals, and lie where a student relaxes to; null: none
+    relaxed_by: PotentialChoice | None = pydantic.Field(default=None, exclude_if=lambda name: name is None)
+    # of the structures, where `relaxed_by` is given; with a rattle of 0 unstrained as well
+    relaxed: Share = pydantic.Field(default=0.5, exclude_if=lambda share: share == 0.5)
+    relaxed_steps: Count = pydantic.Field(default=10, exclude_if=lambda steps: steps == 10)  # of L-BFGS
 
 
 class TrajectoryConfig(Config):

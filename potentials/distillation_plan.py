@@ -37,7 +37,7 @@ class Frame:
     kind: str  # crystal, rattled, trajectory, generated, substituted
     formula: str
     rattle: float = 0.0  # Å
-    step: int = 0  # of the teacher's relaxation
+    step: int = 0  # of the teacher's relaxation, or of the one of `substituted.relaxed_by`
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,32 @@ def task_frames(task: Task, config: DistillationConfig) -> list[Frame]:
         return []
     generator = np.random.default_rng([config.seed, 2, task.index])
     if task.substituted:
-        rattle = float(generator.choice(config.substituted.rattles))
-        graph = perturb(task.source.graph, rattle, random_strain(config.perturbed, generator), generator)
-        return [Frame(graph, "substituted", task.source.formula, rattle)]
+        return [] if goes_to_minimum(task, config) else [substituted_frame(task, task.source.graph, config)]
     frames = [Frame(task.source.graph, "crystal", task.source.formula)]
     for graph, rattle in perturbed_copies(task.source.graph, config.perturbed, generator):
         frames.append(Frame(graph, "rattled", task.source.formula, rattle))
     return frames
+
+
+def goes_to_minimum(task: Task, config: DistillationConfig) -> bool:
+    """Whether a substituted structure is relaxed by `substituted.relaxed_by` before it is perturbed."""
+    settings = config.substituted
+    if not task.substituted or settings.relaxed_by is None:
+        return False
+    return bool(np.random.default_rng([config.seed, 5, task.index]).random() < settings.relaxed)
+
+
+def substituted_frame(task: Task, graph: AtomGraph, config: DistillationConfig, *, relaxed: bool = False) -> Frame:
+    """The substituted structure of a task, as made or `relaxed` to `graph`, strained and rattled.
+
+    Where a relaxed one draws no rattle it stays where it is: what a student takes for a minimum is told how far off it
+    is.
+    """
+    generator = np.random.default_rng([config.seed, 2, task.index])
+    rattle = float(generator.choice(config.substituted.rattles))
+    if not (relaxed and rattle == 0):
+        graph = perturb(graph, rattle, random_strain(config.perturbed, generator), generator)
+    return Frame(graph, "substituted", task.source.formula, rattle, config.substituted.relaxed_steps if relaxed else 0)
 
 
 def set_of(formula: str, config: DistillationConfig) -> str:

@@ -1,5 +1,6 @@
 """Fine-tuning: start from a trained potential, on other labels, without forgetting what it knew."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from potentials.atom_graph import AtomGraph, collate, graph_from
 from potentials.checkpoint import load_checkpoint
 from potentials.dataset import attach_neighbours
 from potentials.errors import InputError
+from potentials.growth import can_grow, grown
 from potentials.neighbours import batch_neighbours
 from potentials.network_potential import EnergyModel
 from potentials.reference_energies import composition_matrix, fit_reference_energies
@@ -17,6 +19,7 @@ from potentials.structure_files import read_structures
 from potentials.training_config import FinetuneConfig, PotentialTrainingConfig
 
 _BATCH = 16  # frames a call when labelling
+_FRAMES_AN_ELEMENT = 60  # with an element, at least, that its reference energy is shifted by; all where there are fewer
 
 
 def resolve_start(config: PotentialTrainingConfig) -> PotentialTrainingConfig:
@@ -29,8 +32,14 @@ def resolve_start(config: PotentialTrainingConfig) -> PotentialTrainingConfig:
         return config
     model = load_checkpoint(config.start.checkpoint).model
     where = config.start.checkpoint
-    if "network" in config.model_fields_set and config.network != model.config:
-        raise InputError(f"network differs from that of start.checkpoint ({where}): leave the key out when fine-tuning")
+    network = model.config
+    if "network" in config.model_fields_set and config.network != network:
+        if not can_grow(network, config.network):
+            raise InputError(
+                f"network differs from that of start.checkpoint ({where}): leave the key out when fine-tuning, or give "
+                "it with larger or more numbers in network.carried, the first as it is, for it to grow"
+            )
+        network = config.network
     if config.reference_energies is not None:
         raise InputError(
             "reference_energies cannot be given when fine-tuning: they come from start.checkpoint and are shifted to "
@@ -45,7 +54,7 @@ def resolve_start(config: PotentialTrainingConfig) -> PotentialTrainingConfig:
     if "long_range" in config.model_fields_set and config.long_range != long_range:
         raise InputError(f"long_range differs from start.checkpoint ({where}): leave the key out when fine-tuning")
     found = {
-        "network": model.config,
+        "network": network,
         "zbl": model.repulsion is not None,
         "pair_baseline": pairs,
         "long_range": long_range,
@@ -75,14 +84,17 @@ def load_start(
             f"the training or validation data hold {names}, which start.checkpoint ({start.checkpoint}) never saw: "
             "remove those frames or train anew on both sets of data"
         )
-    predicted = torch.cat([output["energy"] for output in _predictions(model, frames)])
-    residuals = torch.cat([frame.energy for frame in frames]) - predicted
-    numbers = [frame.numbers.numpy() for frame in frames]
+    chosen = _telling(frames, config.seed)
+    predicted = torch.cat([output["energy"] for output in _predictions(model, chosen)])
+    residuals = torch.cat([frame.energy for frame in chosen]) - predicted
+    numbers = [frame.numbers.numpy() for frame in chosen]
     present = sorted({int(z) for system in numbers for z in system})
     shifts = fit_reference_energies(composition_matrix(numbers, present), residuals.tolist(), present)
     # elements that the new data lack move with the rest: a constant offset of a code is the likelier guess than none
     common = float(np.median(list(shifts.values())))
     model.reference_energies = {z: e + shifts.get(z, common) for z, e in model.reference_energies.items()}
+    if config.network != model.config:  # `resolve_start` lets only growth pass
+        model = grown(model, config.network, config.seed)
     return model.train().requires_grad_(True)
 
 
@@ -116,6 +128,18 @@ def replay_frames(
         attach_neighbours(group, model.config.cutoff, str(start.replay))
         _label(model, group, frames[0])
     return chosen, aside
+
+
+def _telling(frames: Sequence[AtomGraph], seed: int) -> list[AtomGraph]:
+    """Frames enough to say how each element's reference energy moves: of thousands each adds nothing but time."""
+    seen: Counter[int] = Counter()
+    chosen = []
+    for index in np.random.default_rng([seed, 8]).permutation(len(frames)).tolist():
+        elements = set(frames[index].numbers.tolist())
+        if any(seen[z] < _FRAMES_AN_ELEMENT for z in elements):
+            seen.update(elements)
+            chosen.append(frames[index])
+    return chosen
 
 
 def _label(model: EnergyModel, graphs: Sequence[AtomGraph], like: AtomGraph) -> None:

@@ -57,7 +57,7 @@ class EnergyModel(nn.Module):
         super().__init__()
         self.config = config
         self.elements = tuple(sorted(reference_energies))
-        with _default_dtype(dtype):
+        with default_dtype(dtype):
             architecture = PlainNetwork if config.architecture == "plain" else EquivariantNetwork
             self.network: EquivariantNetwork | PlainNetwork = architecture(config, len(self.elements))
             self.factors = nn.Parameter(torch.ones(len(self.elements)))
@@ -88,7 +88,7 @@ class EnergyModel(nn.Module):
         """Let atomic energies fade to those of free atoms, which lie `lifts` eV above the reference energies."""
         limit = None
         if lifts:
-            with _default_dtype(self.dtype):
+            with default_dtype(self.dtype):
                 limit = DissociationLimit(lifts, self.elements, self.config.cutoff).to(self.factors.device)
         self.dissociation = limit
 
@@ -271,7 +271,8 @@ class NetworkPotential:
 
 
 @contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """What tensors made in it are, unless they are told otherwise."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -128,6 +128,28 @@ def test_validation_is_of_other_compositions_too(pool: Path):
     assert "substituted" not in summary["frames"]["validation"] | summary["frames"]["held_out"]
 
 
+def test_substituted_crystals_may_be_brought_near_a_minimum(pool: Path, tmp_path: Path):
+    rough = {"count": 60, "rattles": [0.0, 0.05]}
+    near = {**rough, "relaxed_by": "emt", "relaxed": 0.5, "relaxed_steps": 30}
+    one = settings(pool, substituted=near)
+    other = settings(pool, substituted=near, part_size=7, out=str(tmp_path / "b"))
+    label_structures(one)
+    label_structures(other)
+    found, same = (list(read(c.out / "train.extxyz", index=":")) for c in (one, other))
+    key = lambda a: (a.info["kind"], a.info["formula"], round(a.get_potential_energy(), 2))  # noqa: E731
+    assert sorted(map(key, found)) == sorted(map(key, same))
+    substituted = [a for a in found if a.info["kind"] == "substituted"]
+    at_rest = [a for a in substituted if a.info["step"] == 30 and a.info["rattle"] == 0]
+    rattled = [a for a in substituted if a.info["step"] == 30 and a.info["rattle"] > 0]
+    as_made = [a for a in substituted if a.info["step"] == 0]
+    assert min(len(at_rest), len(rattled), len(as_made)) > 5
+    size = lambda group: np.mean([np.abs(a.get_stress()).max() for a in group])  # noqa: E731
+    assert size(at_rest) < 0.2 * size(as_made)  # this teacher's own minima
+    assert np.mean([np.abs(a.get_forces()).max() for a in rattled]) > 0.05
+    # what relaxes them may fail on some: they are taken as they were made
+    label_structures(settings(pool, substituted={**near, "relaxed_by": "lj"}, out=str(tmp_path / "lj")))
+
+
 def test_substituted_crystals_have_other_elements_and_their_volumes():
     graphs = [graph_from(bulk(symbol, cubic=True)) for symbol in METALS]
     volumes = atomic_volumes(graphs)

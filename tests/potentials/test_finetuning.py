@@ -103,6 +103,19 @@ def test_what_contradicts_the_checkpoint_is_refused(base: Path) -> None:
         train_potential(settings(base, "x", "new.xyz", start={"checkpoint": str(base / "nowhere")}))
 
 
+def test_a_network_grows_when_fine_tuned(base: Path) -> None:
+    start = {"checkpoint": str(base / "base")}
+    wide = {**NETWORK, "carried": [8, 12]}
+    config = settings(base, "grown", "old.xyz", start=start, network=wide)
+    grown = load_checkpoint(train_potential(config, progress=False))
+    assert grown.model.config.carried == (8, 12)
+    old = read_frames(base / "old.xyz", LabelConfig())
+    before = evaluate(load_checkpoint(base / "base"), old)["forces_rmse"]
+    assert evaluate(grown, old)["forces_rmse"] < before
+    with pytest.raises(InputError, match=r"larger or more numbers in network\.carried"):
+        train_potential(settings(base, "x", "old.xyz", start=start, network={**NETWORK, "carried": [8, 4]}))
+
+
 def test_a_plan_costs_nothing_and_counts_right(base: Path) -> None:
     plan = plan_training(settings(base, "planned", "old.xyz", network=NETWORK))
     assert (plan.frames, plan.validation_frames, plan.elements, plan.steps_per_epoch) == (40, 10, 2, 10)
