@@ -13,6 +13,7 @@ import pydantic
 import torch
 from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
+from tqdm import tqdm
 
 from potentials.ase_database import read_ase_database, read_ase_lmdb
 from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
@@ -56,6 +57,7 @@ StressUnit = Literal["eV/A^3", "GPa", "kbar", "kbar, VASP sign", "virial eV"]
 
 # A training set may hold squeezed frames that no relaxation would accept: only the impossible is refused.
 _MIN_HEIGHT, _MIN_DISTANCE = 0.5, 0.2  # Å
+_PATIENCE = 3.0  # s before a bar appears
 _TOGETHER = 64  # frames whose neighbours are found at once
 _LMDB = (".lmdb", ".aselmdb", ".mdb")
 _XYZ, _PACKED = (".xyz", ".extxyz"), (".gz", ".xz")
@@ -76,19 +78,20 @@ class LabelConfig(Config):
     check_units: bool = True  # refuse labels whose size or mutual fit speaks of other units
 
 
-def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
+def read_frames(path: str | Path, labels: LabelConfig, *, progress: bool = False) -> list[AtomGraph]:
     """All frames of an extended XYZ file (also `.gz`, `.xz`) or ASE database (`.db`, `.aselmdb`), labels in eV and Å.
 
     Each graph carries `energy [1]` and, where asked for, `forces [N, 3]`, `stress [1, 3, 3]` (NaN for a frame
-    without a three-dimensional cell) and `site_energies [N]`, float64.
+    without a three-dimensional cell) and `site_energies [N]`, float64. With `progress` a long file shows a bar.
 
     Raises:
         InputError: naming file, frame, field and cure: unreadable file, missing key, a value that is not finite, labels
             in some frames only, an impossible geometry, or units that do not fit.
     """
     path = Path(path)
-    found = _read(path)
-    frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in found]
+    found = _read(path, progress)
+    bar = tqdm(found, f"check {path.name}", unit="frame", delay=_PATIENCE, leave=False, disable=not progress)
+    frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in bar]
     if not frames:
         raise InputError(f"{path} holds no frames: give a file with at least one")
     if labels.stress_key is None and all(_has(atoms, "stress") for _, atoms in found):
@@ -100,13 +103,16 @@ def read_frames(path: str | Path, labels: LabelConfig) -> list[AtomGraph]:
     return frames
 
 
-def attach_neighbours(frames: Sequence[AtomGraph], cutoff: float, where: str = "data") -> None:
+def attach_neighbours(
+    frames: Sequence[AtomGraph], cutoff: float, where: str = "data", *, progress: bool = False
+) -> None:
     """Give every frame its bonds, `edge_index [2, E]` and `shifts [E, 3]`; positions in training do not move.
 
     Raises:
         InputError: two atoms of a frame on one place, naming `where` and the frame.
     """
-    for start in range(0, len(frames), _TOGETHER):
+    starts = range(0, len(frames), _TOGETHER)
+    for start in tqdm(starts, "neighbours", delay=_PATIENCE, leave=False, disable=not progress):
         group = frames[start : start + _TOGETHER]
         batch = collate(list(group))
         found = neighbour_list(batch, cutoff)
@@ -139,9 +145,9 @@ def split_frames(
     return training, [frames[index] for index in held_out], held_out
 
 
-def _read(path: Path) -> list[tuple[str, "Atoms"]]:
+def _read(path: Path, progress: bool) -> list[tuple[str, "Atoms"]]:
     """Each frame with its name within the file."""
-    from ase.io import read
+    from ase.io import iread
 
     if path.is_dir():
         raise InputError(f"{path} is a folder: name the file with the labelled frames in it")
@@ -155,7 +161,13 @@ def _read(path: Path) -> list[tuple[str, "Atoms"]]:
         # the reader seeks back and forth, which is slow in a compressed file
         data = path.read_bytes()
         data = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(path.suffix, bytes)(data)
-        frames = read(io.StringIO(data.decode()), index=":", format="extxyz")
+        frames = []
+        stream = io.StringIO(data.decode())
+        shown = {"unit": "B", "unit_scale": True, "delay": _PATIENCE, "leave": False, "disable": not progress}
+        with tqdm(total=len(data), desc=f"read {path.name}", **shown) as bar:
+            for atoms in iread(stream, index=":", format="extxyz"):
+                frames.append(atoms)
+                bar.update(stream.tell() - bar.n)
     except Exception as error:  # ASE's reader raises whatever the malformed line leads to
         reason = " ".join(str(error).split()) or type(error).__name__
         if Path(path.name.removesuffix(path.suffix) if path.suffix in _PACKED else path).suffix not in _XYZ:
@@ -163,7 +175,6 @@ def _read(path: Path) -> list[tuple[str, "Atoms"]]:
         else:
             cure = "check for a truncated frame"
         raise InputError(f"{path} is no readable extended XYZ file ({reason}): {cure}") from None
-    frames = frames if isinstance(frames, list) else [frames]
     return [(f"frame {index}", atoms) for index, atoms in enumerate(frames)]
 
 

@@ -66,7 +66,7 @@ def train_potential(
         InputError: unusable data or settings, a state of another training, or a loss that is not finite.
         KeyboardInterrupt: Ctrl-C; what was saved last, two minutes or an epoch ago, stays.
     """
-    config, model, frames, held_out, remembered = prepare_training(config)
+    config, model, frames, held_out, remembered = prepare_training(config, progress=progress)
     out, plain = config.out, copy.deepcopy(model)
     fit_to_device(config, model)
     module = PotentialModule(config, model, frames, held_out)
@@ -115,14 +115,14 @@ class Prepared(NamedTuple):
     remembered: list[AtomGraph]  # labelled by the model before fine-tuning, never trained on; empty otherwise
 
 
-def prepare_training(config: PotentialTrainingConfig) -> Prepared:
-    """Read the data and make, or load, the model.
+def prepare_training(config: PotentialTrainingConfig, *, progress: bool = False) -> Prepared:
+    """Read the data, with bars where that takes long and `progress` is on, and make, or load, the model.
 
     Raises:
         InputError: unusable data, or settings that contradict the data or the checkpoint to start from.
     """
     config = resolve_start(config)
-    frames, held_out, unbound = load_frames(config)
+    frames, held_out, unbound = load_frames(config, progress=progress)
     if config.start is None:
         return Prepared(config, new_model(config, frames, held_out, unbound), frames, held_out, [])
     model = load_start(config, config.start, frames, held_out)

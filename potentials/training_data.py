@@ -12,7 +12,9 @@ from potentials.dissociation import LARGEST_LIFT
 from potentials.training_config import PotentialTrainingConfig
 
 
-def load_frames(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[AtomGraph], list[AtomGraph]]:
+def load_frames(
+    config: PotentialTrainingConfig, *, progress: bool = False
+) -> tuple[list[AtomGraph], list[AtomGraph], list[AtomGraph]]:
     """Frames to train on, those held out, and those without a single bond, which are neither.
 
     Free atoms lie several eV an atom above everything else. A network that must bridge that by a smooth function of its
@@ -23,14 +25,14 @@ def load_frames(config: PotentialTrainingConfig) -> tuple[list[AtomGraph], list[
         InputError: unusable data.
     """
     data = config.data
-    frames = read_frames(data.train, data.labels)
-    attach_neighbours(frames, config.network.cutoff, str(data.train))
+    frames = read_frames(data.train, data.labels, progress=progress)
+    attach_neighbours(frames, config.network.cutoff, str(data.train), progress=progress)
     bound = [frame for frame in frames if frame.edge_index.shape[1]]
     unbound = [frame for frame in frames if not frame.edge_index.shape[1]] if bound else []
     if unbound:
         frames = bound
         logging.getLogger(__name__).warning(
-            "%s: %d frames have no two atoms within %g Å and are not trained on: single atoms among them are what "
+            "%s: not trained on are frames (%d) without two atoms within %g Å: single atoms among them are what "
             "energies end at as atoms part",
             data.train,
             len(unbound),

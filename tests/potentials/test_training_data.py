@@ -45,7 +45,7 @@ def test_free_atoms_are_told_apart_and_left_out(tmp_path: Path, caplog: pytest.L
     assert all(len(frame.numbers) == 3 for frame in [*training, *held_out])
     assert [len(frame.numbers) for frame in unbound] == [1, 1]
     assert all(not frame.forces.any() for frame in unbound)
-    assert "2 frames have no two atoms within" in caplog.text
+    assert "not trained on are frames (2) without two atoms within" in caplog.text
 
 
 def test_they_fix_how_elements_differ_and_bonds_the_rest(tmp_path: Path) -> None:
