@@ -317,6 +317,8 @@ def main() -> None:
         "--systems", type=Path, help="relax only phases of these systems: a file of words such as Li-P-S"
     )
     options = parser.parse_args()
+    if "points" not in STEPS[STEPS.index(options.step) :] and not read_lines(options.folder / "points.jsonl"):
+        parser.error(f"{options.folder} holds no points.jsonl to go on from: begin with the step points")
     torch.set_num_threads(1)
     stop = time.monotonic() + 60 * options.minutes
     steps = STEPS[STEPS.index(options.step) :]

@@ -112,3 +112,14 @@ def test_lowest_geometries_are_found_and_evaluated_once(tmp_path, monkeypatch):
     assert json.loads(lines[0])["key"] == "own.Ar"
     monkeypatch.setattr(build_hull, "geometries", lambda *_: pytest.fail("evaluated again"))
     assert single_point_table(lj, "lj", tmp_path, table).phases == other.phases
+
+
+def test_a_step_without_its_points_leaves_the_tables_alone(tmp_path, monkeypatch, capsys):
+    table = tmp_path / "hull.json.gz"
+    table.write_bytes(b"as it was")
+    words = ["build_hull", "screen", "--folder", str(tmp_path / "empty"), "--table", str(table)]
+    monkeypatch.setattr("sys.argv", [*words, "--screen-table", str(table)])
+    with pytest.raises(SystemExit):
+        build_hull.main()
+    assert "begin with the step points" in capsys.readouterr().err
+    assert table.read_bytes() == b"as it was"
