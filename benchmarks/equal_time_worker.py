@@ -4,6 +4,7 @@
 
 Runs in the network's own environment, so it imports nothing of Sorbus but for Sorbus's own networks. All networks get
 the same loop: the same frames, loss, schedule, weight average and clock, the process time of the training steps alone.
+A training that leaves its minimum goes back, at half the rate, as those of Sorbus do.
 Besides the network, its own are how a loss on forces is differentiated (the peers: twice, as in their packages;
 Sorbus: by differences of energies, unless `--exact`), the optimiser and the batch, which options set. Writes
 `<kind>.json` and, for the test frames, `<kind>_<set>.npz` with energies and forces.
@@ -33,8 +34,10 @@ from benchmarks.equal_time_state import (  # noqa: E402
     state_path,
     write_state,
 )
+from potentials.loss_watch import has_risen, is_settled  # noqa: E402
 
 EMA, WARMUP, CLIP = 0.995, 100, 10.0
+KEEP_STEPS = 500  # between weights that a training which leaves its minimum goes back to, at half the rate
 RATES = {"adamw": 0.01, "soap": 0.02}
 ENERGY_START, ENERGY_END = 1.0, 100.0  # weight of the squared error per atom (eV), forces (eV/Å) have 1
 LOOKS = 8  # validations; they do not count
@@ -132,6 +135,9 @@ def train(frames, held_out, network, options):
     order: list[list[int]] = []
     n_atoms, budget = len(frames.numbers), 60.0 * options.minutes
     spent, step, epoch, saved = 0.0, 0, 0, 0.0
+    warm_from, recoveries = 0, []  # steps
+    watched: dict[str, float] = {}
+    good = [p.clone() for p in average]
     state = read_state(options)
     if state:
         fill(parameters, state["parameters"])
@@ -139,6 +145,7 @@ def train(frames, held_out, network, options):
         average, best, best_error = state["average"], state["best"], state["best_error"]
         history, order = state["history"], state["order"]
         spent, step, epoch = state["spent"], state["step"], state["epoch"]
+        warm_from, recoveries, watched, good = (state[k] for k in ("warm_from", "recoveries", "watched", "good"))
         saved = spent
         print(f"going on after {step} steps, {spent:.0f} s", flush=True)
     model.train()
@@ -155,7 +162,8 @@ def train(frames, held_out, network, options):
             mine = network.turn(step, len(rows)).repeat_interleave(n_atoms, dim=0)
             positions = torch.einsum("nij,nj->ni", mine, positions)
             forces = torch.einsum("nij,nj->ni", mine, forces)
-        rate = options.lr * min(1.0, (step + 1) / WARMUP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        rate = options.lr * 0.5 ** len(recoveries) * min(1.0, (step - warm_from + 1) / WARMUP)
+        rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
             group["lr"] = rate
         weight = ENERGY_START * (ENERGY_END / ENERGY_START) ** done
@@ -172,6 +180,16 @@ def train(frames, held_out, network, options):
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         step += 1
+        value = loss.item()
+        if not math.isfinite(value) or has_risen(watched, value / weight):
+            print(f"left its minimum at step {step}: back, at half the rate", flush=True)
+            fill(parameters, good)
+            average = [p.clone() for p in good]
+            optimizer.state.clear()
+            warm_from = step
+            recoveries.append(step)
+        elif step % KEEP_STEPS == 0 and is_settled(watched):
+            good = [p.clone() for p in average]
         decay = min(EMA, (1 + step) / (10 + step))
         with torch.no_grad():
             for kept, parameter in zip(average, parameters, strict=True):
@@ -198,11 +216,16 @@ def train(frames, held_out, network, options):
                 spent=spent,
                 step=step,
                 epoch=epoch,
+                warm_from=warm_from,
+                recoveries=recoveries,
+                watched=watched,
+                good=good,
             )
         if options.stop:
             sys.exit(f"stopped after {step} steps, {spent:.0f} s: the same command goes on")
     fill(parameters, best)
-    return {"seconds": spent, "steps": step, "epochs": step * options.batch / len(frames), "history": history}
+    epochs = step * options.batch / len(frames)
+    return {"seconds": spent, "steps": step, "epochs": epochs, "recoveries": recoveries, "history": history}
 
 
 def fill(parameters, values):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from potentials.ase_database import read_ase_database, read_ase_lmdb
 from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
+from potentials.bars import redraw_seconds
 from potentials.config import Config
 from potentials.errors import InputError
 from potentials.gate import cell_heights
@@ -90,7 +91,7 @@ def read_frames(path: str | Path, labels: LabelConfig, *, progress: bool = False
     """
     path = Path(path)
     found = _read(path, progress)
-    bar = tqdm(found, f"check {path.name}", unit="frame", delay=_PATIENCE, leave=False, disable=not progress)
+    bar = tqdm(found, f"check {path.name}", unit="frame", **_shown(progress))
     frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in bar]
     if not frames:
         raise InputError(f"{path} holds no frames: give a file with at least one")
@@ -103,6 +104,11 @@ def read_frames(path: str | Path, labels: LabelConfig, *, progress: bool = False
     return frames
 
 
+def _shown(progress: bool) -> dict[str, Any]:
+    """How bars of this file look: after a while, and gone when done."""
+    return {"delay": _PATIENCE, "mininterval": redraw_seconds(), "leave": False, "disable": not progress}
+
+
 def attach_neighbours(
     frames: Sequence[AtomGraph], cutoff: float, where: str = "data", *, progress: bool = False
 ) -> None:
@@ -112,7 +118,7 @@ def attach_neighbours(
         InputError: two atoms of a frame on one place, naming `where` and the frame.
     """
     starts = range(0, len(frames), _TOGETHER)
-    for start in tqdm(starts, "neighbours", delay=_PATIENCE, leave=False, disable=not progress):
+    for start in tqdm(starts, "neighbours", **_shown(progress)):
         group = frames[start : start + _TOGETHER]
         batch = collate(list(group))
         found = neighbour_list(batch, cutoff)
@@ -163,8 +169,7 @@ def _read(path: Path, progress: bool) -> list[tuple[str, "Atoms"]]:
         data = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(path.suffix, bytes)(data)
         frames = []
         stream = io.StringIO(data.decode())
-        shown = {"unit": "B", "unit_scale": True, "delay": _PATIENCE, "leave": False, "disable": not progress}
-        with tqdm(total=len(data), desc=f"read {path.name}", **shown) as bar:
+        with tqdm(total=len(data), desc=f"read {path.name}", unit="B", unit_scale=True, **_shown(progress)) as bar:
             for atoms in iread(stream, index=":", format="extxyz"):
                 frames.append(atoms)
                 bar.update(stream.tell() - bar.n)

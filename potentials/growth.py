@@ -1,4 +1,4 @@
-"""A trained network with more features of degree 1 and higher, whose energies are at first those it had.
+"""A trained network with more features of degree 1 and higher or radial functions, its energies at first those it had.
 
 What a potential sends along bonds is what it costs and what it can tell (`carried`). One that has learned all its size
 can hold need not be trained anew in a larger size: new features are computed by fresh random weights, and what reads
@@ -17,8 +17,9 @@ from potentials.network_potential import EnergyModel, default_dtype
 
 
 def can_grow(old: NetworkConfig, new: NetworkConfig) -> bool:
-    """Whether `new` is `old` with more `carried` features of degree 1 and higher, and nothing else."""
-    if old.architecture != "density" or new != old.model_copy(update={"carried": new.carried}):
+    """Whether `new` is `old` with more `carried` features of degree 1 and higher, or more radial functions."""
+    same = old.model_copy(update={"carried": new.carried, "radial_functions": new.radial_functions})
+    if old.architecture != "density" or new != same or new.radial_functions < old.radial_functions:
         return False
     wider = all(b >= a for a, b in zip(old.carried, new.carried, strict=False))
     return old.carried[0] == new.carried[0] and len(new.carried) >= len(old.carried) and wider
@@ -29,7 +30,7 @@ def grown(model: EnergyModel, config: NetworkConfig, seed: int) -> EnergyModel:
 
     Args:
         model: a density network, trained.
-        config: its shape with more `carried` features of degree 1 and higher.
+        config: its shape with more `carried` features of degree 1 and higher, or more radial functions.
         seed: of the weights that make the new features.
 
     Raises:
@@ -56,9 +57,11 @@ def _copy_layer(old: Interaction, new: Interaction, config: NetworkConfig) -> No
     came, comes = [len(send) for send in old.send], [len(send) for send in new.send]
     went, goes = [mix.shape[1] for mix in old.mix_products], [mix.shape[1] for mix in new.mix_products]
     pairs = [size // count for size, count in zip(new.radial_sizes, comes, strict=True)]
-    _place(new.radial.weights[-1], old.radial.weights[-1], columns=_kept(pairs, came, comes))
-    for a, b in zip(list(old.radial.weights)[:-1], list(new.radial.weights)[:-1], strict=True):
-        b.copy_(a)
+    known = _kept(pairs, came, comes)
+    for a, b in zip(old.radial.weights, new.radial.weights, strict=True):
+        # more rows in the first matrix, more columns in the last: they are one where there is no hidden layer
+        last = b is new.radial.weights[-1]
+        _place(b, a, rows=range(len(a)), columns=known if last else None)
     for d, send in enumerate(old.send):
         _place(new.send[d], send, rows=range(came[d]), columns=range(came[d]))
     for degree in range(config.lmax + 1):

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph
+from potentials.bars import redraw_seconds
 from potentials.checkpoint import WEIGHTS, save_checkpoint
 from potentials.config import config_hash
 from potentials.errors import InputError
@@ -276,7 +277,7 @@ class _Reporter(lightning.Callback):
             desc="training",
             bar_format=form,
             disable=not (self.progress and trainer.is_global_zero),
-            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log is read afterwards
+            mininterval=redraw_seconds(),
         )
 
     def on_train_batch_end(

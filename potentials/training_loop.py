@@ -17,6 +17,7 @@ from potentials.augmentation import random_orthogonal, turned
 from potentials.difference_loss import difference_loss
 from potentials.errors import InputError
 from potentials.label_errors import LabelErrors
+from potentials.loss_watch import has_risen
 from potentials.neighbours import batch_neighbours
 from potentials.network_potential import EnergyModel
 from potentials.soap import SOAP
@@ -32,7 +33,8 @@ from potentials.training_devices import (
     share_of,
 )
 
-# a training has broken down when its loss is not finite, or for so many steps so many times the mean of the first ones
+# a training has broken down when its loss is not finite, for so many steps so many times the mean of the first ones, or
+# far above what it has been (`loss_watch`)
 _BROKEN, _BROKEN_STEPS, _FIRST_STEPS = 1000.0, 10, 20
 _RECOVERIES = 6  # each at half the rate of the one before
 _FEW_ELEMENTS = 16  # with more, a batch holds few of them, and SOAP leaves the rows of what each has for itself alone
@@ -68,6 +70,7 @@ class PotentialModule(lightning.LightningModule):
             "loss_sum": 0.0,  # over this epoch's batches so far
             "first_loss": 0.0,  # mean over the first steps
             "wild_steps": 0,  # on end
+            "watched": {},  # recent losses, see `loss_watch`
             "broken_gradient": False,  # of the last step, which was not taken
             "recoveries": 0,
             "warm_from": 0,  # step at which the last warm-up began
@@ -229,7 +232,11 @@ class PotentialModule(lightning.LightningModule):
             progress["first_loss"] += (loss - progress["first_loss"]) / (step + 1)
         wild = step >= _FIRST_STEPS and loss > _BROKEN * progress["first_loss"]
         progress["wild_steps"] = progress["wild_steps"] + 1 if wild else 0
-        return bool(progress["broken_gradient"] or progress["wild_steps"] >= _BROKEN_STEPS)
+        if progress["broken_gradient"] or progress["wild_steps"] >= _BROKEN_STEPS:
+            return True
+        growth = max(1.0, self.energy_weight() / self.config.train.loss.energy)
+        # at the last rate it may lie where it lies: no reason to give up, as a loss is that no rate cures
+        return has_risen(progress["watched"], loss / growth) and progress["recoveries"] < _RECOVERIES
 
     def _go_back(self, loss: float) -> None:
         """To the best weights so far, with half the rate.
@@ -244,7 +251,7 @@ class PotentialModule(lightning.LightningModule):
                 f"lower train.lr ({self.peak_rate:g}), use train.loss.kind=huber, or look for broken labels"
             )
         progress |= {"recoveries": progress["recoveries"] + 1, "warm_from": progress["step"]}
-        progress |= {"wild_steps": 0, "broken_gradient": False}
+        progress |= {"wild_steps": 0, "broken_gradient": False, "watched": {}}
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(self.best[name])

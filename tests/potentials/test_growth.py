@@ -46,10 +46,31 @@ def test_a_grown_network_says_what_it_said_and_its_new_features_learn(carried, c
         assert (weights.grad[fresh] != 0).any()
 
 
-def test_only_features_of_higher_degrees_are_added():
+@pytest.mark.parametrize("carried", [(5, 3), (5, 4, 6)])
+@pytest.mark.parametrize("changes", [{}, {"radial_hidden": 8}, {"radial_per_pair": True}])
+def test_more_radial_functions_say_what_fewer_said_and_learn(carried, changes):
+    small = model(**changes)
+    sample = batch()
+    neighbours = neighbour_list(sample, 4.0)
+    small.calibrate(sample, neighbours)
+    wanted = small.config.model_copy(update={"carried": carried, "radial_functions": 13})
+    large = grown(small, wanted, seed=1)
+    old, new = small(sample, neighbours), large(sample, neighbours, differentiable=True)
+    for key in ("energy", "forces", "stress", "site_energies"):
+        torch.testing.assert_close(new[key].detach(), old[key].detach(), atol=1e-10, rtol=1e-10)
+    new["forces"].square().sum().backward()
+    for layer in large.network.layers:
+        weights = layer.radial.weights[0]
+        assert len(weights) == 13
+        assert (weights.grad[8:, :5] != 0).all()
+
+
+def test_nothing_else_grows():
     config = NetworkConfig(**SHAPE)
     assert can_grow(config, config.model_copy(update={"carried": (5, 3, 1)}))
-    for changes in ({"carried": (6, 3)}, {"carried": (5, 2)}, {"carried": (5,)}, {"channels": 8}, {"layers": 2}):
+    assert can_grow(config, config.model_copy(update={"radial_functions": 9}))
+    others = ({"carried": (6, 3)}, {"carried": (5, 2)}, {"carried": (5,)}, {"channels": 8}, {"layers": 2})
+    for changes in (*others, {"radial_functions": 7}, {"radial_hidden": 8}):
         other = config.model_copy(update=changes)
         assert not can_grow(config, other)
         with pytest.raises(ValueError, match="cannot grow"):

@@ -21,7 +21,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from potentials import training_state
+from potentials import loss_watch, training_state
 from potentials.atom_graph import collate
 from potentials.checkpoint import load_checkpoint
 from potentials.config import dump_yaml, load_config, parse_config
@@ -347,6 +347,31 @@ def test_a_training_that_breaks_down_goes_on_from_its_best_weights(
     assert len(errors) == 6
     assert np.isfinite(errors).all()
     assert errors[-1] < errors[1]
+
+
+def test_a_training_that_leaves_its_minimum_goes_back(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thrown out to where it began, which is finite and no larger than at first."""
+    monkeypatch.setattr(loss_watch, "_RISEN", 3.0)  # so short a training has no thirty to lose
+    true_step, steps = PotentialModule.on_train_batch_end, []
+
+    def on_train_batch_end(module: PotentialModule, *arguments: object) -> None:
+        true_step(module, *arguments)
+        steps.append(module.progress["recoveries"])
+        if len(steps) == 90:
+            with torch.no_grad():
+                for parameter in module.model.parameters():
+                    parameter.normal_()
+
+    monkeypatch.setattr(PotentialModule, "on_train_batch_end", on_train_batch_end)
+    with caplog.at_level(logging.WARNING):
+        out = train_potential(settings(folder, train={"epochs": 25}), progress=False)
+    assert caplog.text.count("going on from the best weights so far at half the rate") == 1
+    assert steps[89] == 0
+    assert steps[-1] == 1
+    errors = [float(row["validation_forces_rmse"]) for row in metrics(out)]
+    assert errors[-1] < 1.2 * min(errors)
 
 
 def test_shipped_configurations_are_valid_and_show_the_defaults() -> None:
