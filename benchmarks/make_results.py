@@ -110,6 +110,8 @@ WHAT = {
     "B9k": "The same: crystals whose relaxed volume is within 3 % of the teacher's.",
     "B9l": "The same: energy, forces and stress of a batch beside chgnet-fast.",
     "B9m": "The same beside the chgnet package's own arithmetic, batched.",
+    "B9n": "Sixteen Bessel functions instead of eight, 12 minutes from the third: energy error on validation.",
+    "B9o": "The same: force error.",
     "B15": "SevenNet-0 beside CHGNet, random MPtrj frames: force error.",
     "B15a": "The same: energy error after a shift an element.",
     "B15b": "The same: stress error.",
