@@ -26,7 +26,11 @@ def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
 
 
 def draw_learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> Path | None:
-    """Validation errors against minutes; returns `None` without matplotlib or with nothing to draw."""
+    """Validation errors, and training errors of the forces, against minutes.
+
+    Returns:
+        `None` without matplotlib or with nothing to draw.
+    """
     pyplot = _pyplot()
     if pyplot is None or len(history) < 2:
         return None
@@ -40,13 +44,17 @@ def draw_learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> Pat
     panels = {key: label for key, label in panels.items() if key in history[-1]}
     figure, axes = _panels(pyplot, len(panels))
     for axis, (key, label) in zip(axes, panels.items(), strict=True):
-        axis.loglog([s / factor for s in seconds], [row[key] for row in history], color="#1f6f8b")
+        times = [s / factor for s in seconds]
+        axis.loglog(times, [row[key] for row in history], color="#1f6f8b", label="held-out frames")
+        trained = [row.get(key.replace("validation", "train"), np.nan) for row in history]
+        if np.isfinite(trained).any():  # as the epoch went
+            axis.loglog(times, trained, color="0.6", linewidth=1, label="training frames")
+        axis.legend(frameon=False)
         axis.set_xlabel(f"{unit} of training")
         axis.set_ylabel(label)
         _plain_numbers(axis.xaxis)
         _plain_numbers(axis.yaxis)
         axis.grid(alpha=0.3, which="both")
-    figure.suptitle("held-out frames", fontsize=10, color="0.4")
     return _save(figure, path)
 
 

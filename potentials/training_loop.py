@@ -68,6 +68,8 @@ class PotentialModule(lightning.LightningModule):
             "seconds": 0.0,
             "cpu_seconds": 0.0,  # of this process: on a shared machine the fairer clock
             "loss_sum": 0.0,  # over this epoch's batches so far
+            "forces_sum": 0.0,  # mean squared errors of the forces of those batches, (eV/Å)^2
+            "forces_batches": 0,
             "first_loss": 0.0,  # mean over the first steps
             "wild_steps": 0,  # on end
             "watched": {},  # recent losses, see `loss_watch`
@@ -81,6 +83,7 @@ class PotentialModule(lightning.LightningModule):
         }
         self._clocks = (time.monotonic(), time.process_time())
         self._errors = LabelErrors()
+        self._forces_error: Tensor | None = None  # mean square of the last batch, (eV/Å)^2
 
     # ---- schedules -------------------------------------------------------------------------------------
 
@@ -124,7 +127,9 @@ class PotentialModule(lightning.LightningModule):
         energy = self._penalty((output["energy"] - batch.energy) / sizes)
         total = self.energy_weight() * batch_mean(energy, idle)
         if "forces" in batch:
-            total = total + weights.forces * batch_mean(self._penalty(output["forces"] - batch.forces), idle)
+            difference = output["forces"] - batch.forces
+            total = total + weights.forces * batch_mean(self._penalty(difference), idle)
+            self._forces_error = batch_mean(difference.detach().square(), idle)
         if "stress" in batch:
             per_atom = torch.linalg.det(batch.cell).abs() / sizes
             virial = (output["stress"] - batch.stress) * per_atom[:, None, None]
@@ -210,6 +215,9 @@ class PotentialModule(lightning.LightningModule):
             loss = self.batch_loss(batch, is_idle(frames))
             whole = device_mean(loss)
         self.progress["loss_sum"] += whole
+        if self._forces_error is not None:
+            self.progress["forces_sum"] += device_mean(self._forces_error)
+            self.progress["forces_batches"] += 1
         return loss
 
     def configure_gradient_clipping(
@@ -299,15 +307,22 @@ class PotentialModule(lightning.LightningModule):
             "step": progress["step"],
             "lr": self.learning_rate(),
             "train_loss": progress["loss_sum"] / max(progress["batch"], 1),
+            **self._training_errors(),
             **{f"validation_{key}": value for key, value in errors.items()},
             "seconds": round(progress["seconds"], 2),
             "cpu_seconds": round(progress["cpu_seconds"], 2),
         }
         progress["history"] = [*progress["history"], row]
         progress |= {"epoch": progress["epoch"] + 1, "batch": 0, "loss_sum": 0.0}
+        progress |= {"forces_sum": 0.0, "forces_batches": 0}
         patience = self.config.train.patience
         if patience is not None and progress["epoch"] - 1 - progress["best_epoch"] >= patience:
             self.trainer.should_stop = True
+
+    def _training_errors(self) -> dict[str, float]:
+        """Of the forces, meV/Å, as the epoch went; far below those of held-out frames they are learned by heart."""
+        batches = self.progress["forces_batches"]
+        return {"train_forces_rmse": 1000 * math.sqrt(self.progress["forces_sum"] / batches)} if batches else {}
 
     def score(self, errors: dict[str, float]) -> float:
         """What "best" means: the squared errors weighted as the loss weights them at the end."""

@@ -103,6 +103,16 @@ def test_learns_and_beats_the_mean_predictor_on_frames_it_never_saw(tmp_path: Pa
     assert errors["stress_rmse"] < 0.5 * mean_stress
 
 
+def test_errors_of_training_frames_stand_beside_those_of_held_out_ones(folder: Path) -> None:
+    write(folder / "held_out.xyz", alloys(8, 5), format="extxyz")
+    still = {"epochs": 2, "lr": 1e-12, "batch_size": 5}
+    out = train_potential(settings(folder, data={"validation": str(folder / "held_out.xyz")}, train=still))
+    trained = evaluate(load_checkpoint(out), read_frames(folder / "train.xyz", LabelConfig(stress_key="stress")))
+    for row in metrics(out):  # of weights that stay what they were
+        assert float(row["train_forces_rmse"]) == pytest.approx(trained["forces_rmse"], rel=1e-4)
+        assert float(row["train_forces_rmse"]) != pytest.approx(float(row["validation_forces_rmse"]), rel=1e-3)
+
+
 def test_two_frames_are_enough_to_begin(tmp_path: Path) -> None:
     write(tmp_path / "train.xyz", alloys(1, 0) * 2, format="extxyz")
     prepared = prepare_training(settings(tmp_path))
