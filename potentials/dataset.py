@@ -4,7 +4,7 @@ import gzip
 import io
 import logging
 import lzma
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +13,10 @@ import pydantic
 import torch
 from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
-from tqdm import tqdm
 
 from potentials.ase_database import read_ase_database, read_ase_lmdb
 from potentials.atom_graph import AtomGraph, collate, graph_from_atoms
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.config import Config
 from potentials.errors import InputError
 from potentials.gate import cell_heights
@@ -91,7 +90,7 @@ def read_frames(path: str | Path, labels: LabelConfig, *, progress: bool = False
     """
     path = Path(path)
     found = _read(path, progress)
-    bar = tqdm(found, f"check {path.name}", unit="frame", **_shown(progress))
+    bar = _bar(progress, found, desc=f"check {path.name}", unit="frame")
     frames = [_labelled(atoms, labels, f"{path}, {name}") for name, atoms in bar]
     if not frames:
         raise InputError(f"{path} holds no frames: give a file with at least one")
@@ -104,9 +103,9 @@ def read_frames(path: str | Path, labels: LabelConfig, *, progress: bool = False
     return frames
 
 
-def _shown(progress: bool) -> dict[str, Any]:
-    """How bars of this file look: after a while, and gone when done."""
-    return {"delay": _PATIENCE, "mininterval": redraw_seconds(), "leave": False, "disable": not progress}
+def _bar(progress: bool, items: Iterable[Any] | None = None, **options: Any) -> Any:
+    """One that shows after a while and is gone when done."""
+    return progress_bar(items, progress=progress, delay=_PATIENCE, leave=False, **options)
 
 
 def attach_neighbours(
@@ -118,7 +117,7 @@ def attach_neighbours(
         InputError: two atoms of a frame on one place, naming `where` and the frame.
     """
     starts = range(0, len(frames), _TOGETHER)
-    for start in tqdm(starts, "neighbours", **_shown(progress)):
+    for start in _bar(progress, starts, desc="neighbours"):
         group = frames[start : start + _TOGETHER]
         batch = collate(list(group))
         found = neighbour_list(batch, cutoff)
@@ -169,7 +168,7 @@ def _read(path: Path, progress: bool) -> list[tuple[str, "Atoms"]]:
         data = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(path.suffix, bytes)(data)
         frames = []
         stream = io.StringIO(data.decode())
-        with tqdm(total=len(data), desc=f"read {path.name}", unit="B", unit_scale=True, **_shown(progress)) as bar:
+        with _bar(progress, total=len(data), desc=f"read {path.name}", unit="B", unit_scale=True) as bar:
             for atoms in iread(stream, index=":", format="extxyz"):
                 frames.append(atoms)
                 bar.update(stream.tell() - bar.n)

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.config import config_hash
 from potentials.distillation_config import DistillationConfig
 from potentials.distillation_plan import (
@@ -78,8 +77,7 @@ def label_structures(config: DistillationConfig, *, resume: bool = True, progres
     chunks = [tasks[start : start + config.part_size] for start in range(0, len(tasks), config.part_size)]
     # generated ones first, so that a run its budget cuts short holds them; the order changes nothing else
     order = sorted(range(len(chunks)), key=lambda number: not any(task.generated for task in chunks[number]))
-    shown = {"unit": "structure", "mininterval": redraw_seconds(), "disable": not progress}
-    with tqdm(total=len(tasks), desc="distill", **shown) as bar:
+    with progress_bar(total=len(tasks), desc="distill", unit="structure", progress=progress) as bar:
         for number in order:
             chunk, path = chunks[number], parts / f"{number:05d}.json"
             if not path.exists():

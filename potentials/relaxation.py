@@ -18,10 +18,9 @@ from ase.data import chemical_symbols
 from pymatgen.core import Structure
 from torch import Tensor
 from torch_geometric.data import Batch
-from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph, collate, graph_from, make_graph, with_geometry
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.batch_size import atoms_that_fit
 from potentials.cell_filter import displace, generalised_forces, lay_out
 from potentials.constraints import GPA, Constraint, constrain, prepared
@@ -158,9 +157,7 @@ def relax(
     if max_atoms_per_batch == "memory" and waiting:
         max_atoms_per_batch = atoms_that_fit(model, [run.graph for run in waiting], stress=variable_cell)
     room = int(max_atoms_per_batch) if waiting else 0
-    with tqdm(
-        total=len(systems), desc="relax", unit="structure", mininterval=redraw_seconds(), disable=not progress
-    ) as bar:
+    with progress_bar(total=len(systems), desc="relax", unit="structure", progress=progress) as bar:
         bar.update(len(results))
         for run, failure in _drive(waiting, model, criteria, OPTIMIZERS[optimizer], room):
             results[run.index] = _finish(run, systems[run.index], failure, optimizer)

@@ -16,10 +16,9 @@ import torch
 from ase.data import chemical_symbols
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from tqdm import tqdm
 
 from potentials.atom_graph import AtomGraph
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.checkpoint import WEIGHTS, save_checkpoint
 from potentials.config import config_hash
 from potentials.errors import InputError
@@ -271,13 +270,12 @@ class _Reporter(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, PotentialModule)
         form = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=1.0,
             initial=module.fraction_done(),
             desc="training",
             bar_format=form,
-            disable=not (self.progress and trainer.is_global_zero),
-            mininterval=redraw_seconds(),
+            progress=self.progress and trainer.is_global_zero,
         )
 
     def on_train_batch_end(

@@ -69,7 +69,6 @@ class PotentialModule(lightning.LightningModule):
             "cpu_seconds": 0.0,  # of this process: on a shared machine the fairer clock
             "loss_sum": 0.0,  # over this epoch's batches so far
             "forces_sum": 0.0,  # mean squared errors of the forces of those batches, (eV/Å)^2
-            "forces_batches": 0,
             "first_loss": 0.0,  # mean over the first steps
             "wild_steps": 0,  # on end
             "watched": {},  # recent losses, see `loss_watch`
@@ -217,7 +216,6 @@ class PotentialModule(lightning.LightningModule):
         self.progress["loss_sum"] += whole
         if self._forces_error is not None:
             self.progress["forces_sum"] += device_mean(self._forces_error)
-            self.progress["forces_batches"] += 1
         return loss
 
     def configure_gradient_clipping(
@@ -302,27 +300,24 @@ class PotentialModule(lightning.LightningModule):
             progress |= {"best_score": score, "best_epoch": progress["epoch"]}
             self.best = {name: value.clone() for name, value in self.average.items()}
         self._read_clocks()
+        batches = max(progress["batch"], 1)
+        # of the weights as the epoch went; far below those of held-out frames: learned by heart
+        of_forces = {"train_forces_rmse": 1000 * math.sqrt(progress["forces_sum"] / batches)}
         row = {
             "epoch": progress["epoch"],
             "step": progress["step"],
             "lr": self.learning_rate(),
-            "train_loss": progress["loss_sum"] / max(progress["batch"], 1),
-            **self._training_errors(),
+            "train_loss": progress["loss_sum"] / batches,
+            **(of_forces if "forces_rmse" in errors else {}),
             **{f"validation_{key}": value for key, value in errors.items()},
             "seconds": round(progress["seconds"], 2),
             "cpu_seconds": round(progress["cpu_seconds"], 2),
         }
         progress["history"] = [*progress["history"], row]
-        progress |= {"epoch": progress["epoch"] + 1, "batch": 0, "loss_sum": 0.0}
-        progress |= {"forces_sum": 0.0, "forces_batches": 0}
+        progress |= {"epoch": progress["epoch"] + 1, "batch": 0, "loss_sum": 0.0, "forces_sum": 0.0}
         patience = self.config.train.patience
         if patience is not None and progress["epoch"] - 1 - progress["best_epoch"] >= patience:
             self.trainer.should_stop = True
-
-    def _training_errors(self) -> dict[str, float]:
-        """Of the forces, meV/Å, as the epoch went; far below those of held-out frames they are learned by heart."""
-        batches = self.progress["forces_batches"]
-        return {"train_forces_rmse": 1000 * math.sqrt(self.progress["forces_sum"] / batches)} if batches else {}
 
     def score(self, errors: dict[str, float]) -> float:
         """What "best" means: the squared errors weighted as the loss weights them at the end."""

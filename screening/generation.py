@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field
 from pymatgen.core import Structure
-from tqdm import tqdm
 
 from gen.proposers import load_proposer
+from potentials.bars import progress_bar
 from potentials.cif import format_cif
 from potentials.config import Config
 from potentials.files import write_atomic
@@ -97,7 +97,7 @@ def generate(settings: GenerateSettings, *, progress: bool = False) -> Batch:
     proposer = load_proposer(settings.model, options)
     structures, failures = [], []
     proposals = proposer.propose(range(settings.count), settings.seed)
-    for proposal in tqdm(proposals, total=settings.count, desc=f"generate {settings.model}", disable=not progress):
+    for proposal in progress_bar(proposals, total=settings.count, desc=f"generate {settings.model}", progress=progress):
         if proposal.structure is None:
             failures.append(proposal.failure or "no reason given")
             continue

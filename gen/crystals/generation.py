@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Element, Lattice, Structure
-from tqdm import tqdm
 
 from gen.crystals.checkpoint import CrystalModel
 from gen.crystals.conditions import parse_conditions
@@ -17,7 +16,7 @@ from gen.crystals.gate import geometry_fault
 from gen.crystals.inpainting import Fixed, Start, known_part, start_part, user_cell
 from gen.crystals.sampling import Sample, SamplingConfig, Task, draw_seed, sample_batch
 from gen.crystals.symmetry import Cell, niggli_cell, primitive_cell, space_group
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -70,9 +69,7 @@ def generate_crystals(
     done: dict[int, Generated] = {}
     faults: collections.Counter[str] = collections.Counter()
     waiting = list(indices)
-    with tqdm(
-        total=len(waiting), desc="generate", unit="crystal", mininterval=redraw_seconds(), disable=not progress
-    ) as bar:
+    with progress_bar(total=len(waiting), desc="generate", unit="crystal", progress=progress) as bar:
         for attempt in range(MAX_ATTEMPTS):
             seeds = collections.defaultdict(list)
             for index in waiting:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pymatgen.core import Element, Lattice, Structure
 from torch import Tensor
-from tqdm import tqdm
 
 from gen.crystals.batches import generator_for
 from gen.crystals.checkpoint import CrystalModel
@@ -20,7 +19,7 @@ from gen.crystals.process import Geometry
 from gen.crystals.sampling import SamplingConfig
 from gen.diffusion.sampler import predictor_corrector
 from gen.diffusion.schedules import time_grid
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.errors import InputError
 
 MIN_HEIGHT = 0.3  # Å; flatter cells are no crystals, and hang compiled neighbour lists
@@ -80,7 +79,7 @@ def predict_structures(
     results: list[list[Structure | None]] = [[None] * samples for _ in compositions]
     total = sum(len(jobs) for jobs in waiting.values())
     device = next(model.network.parameters()).device
-    with tqdm(total=total, desc="predict", unit="crystal", mininterval=redraw_seconds(), disable=not progress) as bar:
+    with progress_bar(total=total, desc="predict", unit="crystal", progress=progress) as bar:
         for n_atoms in sorted(waiting):
             jobs = waiting[n_atoms]
             for start in range(0, len(jobs), batch_size):

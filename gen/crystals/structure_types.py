@@ -21,11 +21,11 @@ import numpy as np
 import spglib
 import torch
 from pymatgen.core import Element
-from tqdm import tqdm
 
 from gen.crystals.dataset import SYMPREC, CrystalDataset
 from gen.crystals.frames import Frame, frame_of
 from gen.crystals.wyckoff import SHIFTS, SpaceGroup, space_group
+from potentials.bars import progress_bar
 from potentials.errors import InputError
 from potentials.files import write_atomic
 
@@ -203,7 +203,7 @@ def write_types(
         for lattice, frac, numbers in zip(group.lattice, group.frac, group.numbers, strict=True)
     )
     total = sum(len(group) for group in dataset.train.values())
-    bar = tqdm(cells, total=total, desc="find structure types", unit="crystal", mininterval=2, disable=not progress)
+    bar = progress_bar(cells, total=total, desc="find structure types", unit="crystal", progress=progress)
     save_types(folder, collect_types(bar, old), dataset.sha256)
     if kept is not None:
         write_atomic(kept, path.read_bytes())

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from gen.crystals.batches import epoch_batches
 from gen.crystals.config import TrainConfig
 from gen.crystals.run_state import RunState, save_state
+from potentials.bars import progress_bar
 
 Batch = list[tuple[int, Tensor]]  # (atom count, rows of that group)
 
@@ -76,9 +76,7 @@ def run_updates(
     before, started = state.seconds, time.monotonic()
     saved = started
     losses: dict[str, float] = {}
-    with tqdm(
-        total=budget.updates, initial=state.step, desc=title, unit="update", mininterval=5, disable=not progress
-    ) as bar:
+    with progress_bar(total=budget.updates, initial=state.step, desc=title, unit="update", progress=progress) as bar:
         last = budget.spent(state)
         while not last:
             epoch = state.step // per_epoch

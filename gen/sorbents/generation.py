@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
-from tqdm import tqdm
 
 from gen.crystals.gate import cell_heights
 from gen.sorbents.bead_assembly import AssemblyError, BeadFramework, assemble_beads
@@ -21,7 +20,7 @@ from gen.sorbents.conditions import parse_conditions
 from gen.sorbents.inpainting import MIN_HEIGHT, Fixed, Start, contains, fixed_part, start_part
 from gen.sorbents.link_misfit import link_misfit
 from gen.sorbents.sampling import BeadTask, BlockSet, SorbentSampling, draw_blocks, draw_geometry
-from potentials.bars import redraw_seconds
+from potentials.bars import progress_bar
 from potentials.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -89,9 +88,7 @@ def generate_sorbents(
     spent: collections.Counter[int] = collections.Counter()  # sets drawn for each index
     faults: collections.Counter[str] = collections.Counter()
     waiting = list(indices)
-    with tqdm(
-        total=len(waiting), desc="generate", unit="framework", mininterval=redraw_seconds(), disable=not progress
-    ) as bar:
+    with progress_bar(total=len(waiting), desc="generate", unit="framework", progress=progress) as bar:
         for attempt in range(MAX_ATTEMPTS if resample_invalid else 1):
             again = []
             for options in _beads(model, waiting, attempt, seed, task, config, batch_size):

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from gen.crystals.prepared import PreparedCell, from_json, to_json, write_prepared
 from gen.crystals.symmetry import niggli_cell, primitive_cell, space_group
@@ -26,6 +25,7 @@ from gen.zeolites.framework import SILICON, Framework, supercell
 from gen.zeolites.geometry import Relaxed, relax_geometry
 from gen.zeolites.nets import four_connected_nets, silica_of_net
 from gen.zeolites.topology import net_key, signature
+from potentials.bars import progress_bar
 from potentials.config import Config
 from potentials.errors import GeometryError, InputError
 from potentials.files import write_atomic
@@ -74,7 +74,7 @@ def build_zeolite_table(config: ZeoliteDataConfig, *, progress: bool = False) ->
     part = Path(f"{config.out}.part")
     done = _read_part(part, config)
     waiting = [net for net in nets if net.key not in done]
-    for start in tqdm(range(0, len(waiting), config.chunk), desc="zeolites", unit="chunk", disable=not progress):
+    for start in progress_bar(range(0, len(waiting), config.chunk), desc="zeolites", unit="chunk", progress=progress):
         chunk = waiting[start : start + config.chunk]
         copies = [copy for net in chunk for copy in _copies(net, config)]
         relaxed = relax_geometry([copy.framework for copy in copies], angles=[copy.angle for copy in copies])
